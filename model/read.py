@@ -1,0 +1,75 @@
+"""`read_mesh`: from plain data, as YAML or JSON gave it, to a checked `MeshSpec`, or to all mistakes at once."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from model.problems import ConfigError, Problem, problems_of, shown
+from model.rules import Parts, check
+from model.spec import DatabaseSpec, EdgeSpec, MachinesSpec, MeshSpec, NetworkSpec, QuotasSpec, ServiceSpec
+
+ROOT = "mesh"
+Part = TypeVar("Part", bound=BaseModel)
+
+
+def read_mesh(data: object, *, local: bool = False, root: str = ROOT) -> MeshSpec:
+    """The mesh that `data` describes.
+
+    `local` says that it is to run on this machine, so its network must be loopback, and on AWS must not.
+    `root` is how messages call the object. Raises ConfigError with every mistake: of single values and between them.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigError([Problem(root, shown(data), "a mesh is a mapping with domain, network and services", "see the README's example")])
+    problems: list[Problem] = []
+    try:
+        mesh = MeshSpec.model_validate(data)
+    except ValidationError as error:
+        problems = problems_of(error, MeshSpec, root)
+        problems += check(_salvage(data, local=local, root=root))
+        raise ConfigError(problems) from None
+    if problems := check(_parts(mesh, local=local, root=root)):
+        raise ConfigError(problems)
+    return mesh
+
+
+def _parts(mesh: MeshSpec, *, local: bool, root: str) -> Parts:
+    return Parts(
+        root=root,
+        local=local,
+        production=mesh.production,
+        network=mesh.network,
+        edge=mesh.edge,
+        database=mesh.database,
+        machines=mesh.machines,
+        quotas=mesh.quotas,
+        services=mesh.services,
+        names=tuple(mesh.services),
+        wants_database=mesh.database is not None,
+    )
+
+
+def _salvage(data: Mapping[str, Any], *, local: bool, root: str) -> Parts:
+    services = data.get("services")
+    services = services if isinstance(services, Mapping) else {}
+    readable = {str(name): spec for name, value in services.items() if (spec := _read(ServiceSpec, value))}
+    return Parts(
+        root=root,
+        local=local,
+        production=data.get("production") is True,
+        network=_read(NetworkSpec, data.get("network")),
+        edge=_read(EdgeSpec, data.get("edge", {})),
+        database=_read(DatabaseSpec, data.get("database")),
+        machines=_read(MachinesSpec, data.get("machines", {})),
+        quotas=_read(QuotasSpec, data.get("quotas", {})) or QuotasSpec(),
+        services=readable,
+        names=tuple(str(name) for name in services),
+        wants_database=data.get("database") is not None,
+    )
+
+
+def _read(kind: type[Part], value: object) -> Part | None:
+    try:
+        return kind.model_validate(value)
+    except ValidationError:
+        return None
