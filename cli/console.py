@@ -1,0 +1,34 @@
+"""What `./mesh` prints: results on standard output, everything about the work on standard error."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Plain JSON, the same on a terminal and in a pipe."""
+    json.dump(value, sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table that looks the same for every verb."""
+    made = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+HEALTH_STYLE = {"healthy": "green", "starting": "yellow", "unhealthy": "red", "stopped": "dim"}
+
+
+def health(word: str) -> str:
+    """A machine's health, coloured."""
+    return f"[{HEALTH_STYLE.get(word, 'red')}]{word}[/]"
