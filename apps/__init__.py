@@ -1,0 +1,1 @@
+"""What runs on machines: the control plane, the agent and the sample services. Nothing here imports pulumi."""

@@ -1,0 +1,20 @@
+"""Reads a program's environment into a pydantic model and names every mistake at once."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from apps.common.errors import MeshError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_environment(model: type[Settings], env: Mapping[str, str]) -> Settings:
+    """Fills a model whose fields have the variables' names as aliases; an empty variable counts as not set."""
+    present = {name: value for name, value in env.items() if value != ""}
+    try:
+        return model.model_validate(present)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)]
+        raise MeshError("environment is wrong: " + "; ".join(problems)) from None
