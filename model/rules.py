@@ -246,7 +246,7 @@ def _security_groups_hold_the_rules(parts: Parts) -> Iterator[Problem]:
                 yield Problem(
                     f"{parts.root}.services.{name}.calls" if what == "calls" else f"{parts.root}.services.{name}",
                     f"{count} {what}",
-                    f"each is a rule of its security group, which holds {parts.quotas.rules_per_group} ({RULES_EVERY_GROUP_HAS} the mesh's)",
+                    f"a rule each of the security group, which holds {parts.quotas.rules_per_group} ({RULES_EVERY_GROUP_HAS} the mesh's)",
                     "split the service, or raise the quota at AWS and write it as `quotas: {rulesPerGroup: …}`",
                 )
 

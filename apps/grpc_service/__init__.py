@@ -1,0 +1,1 @@
+"""Sample gRPC service: the proto `apps/protos/info.proto`, health, reflection, graceful stop."""
