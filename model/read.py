@@ -10,6 +10,8 @@ from model.rules import Parts, check
 from model.spec import DatabaseSpec, EdgeSpec, MachinesSpec, MeshSpec, NetworkSpec, QuotasSpec, ServiceSpec
 
 ROOT = "mesh"
+_UNREAD = {"image": {"build": "unread"}, "port": 1}
+"""Stand-ins for required keys that could not be read; no rule finds fault with them."""
 Part = TypeVar("Part", bound=BaseModel)
 
 
@@ -52,7 +54,7 @@ def _parts(mesh: MeshSpec, *, local: bool, root: str) -> Parts:
 def _salvage(data: Mapping[str, Any], *, local: bool, root: str) -> Parts:
     services = data.get("services")
     services = services if isinstance(services, Mapping) else {}
-    readable = {str(name): spec for name, value in services.items() if (spec := _read(ServiceSpec, value))}
+    readable = {str(name): spec for name, value in services.items() if (spec := _read_service(value))}
     return Parts(
         root=root,
         local=local,
@@ -66,6 +68,17 @@ def _salvage(data: Mapping[str, Any], *, local: bool, root: str) -> Parts:
         names=tuple(str(name) for name in services),
         wants_database=data.get("database") is not None,
     )
+
+
+def _read_service(value: object) -> ServiceSpec | None:
+    """A service without those of its keys that are wrong in themselves, for the rules between the others."""
+    if not isinstance(value, Mapping):
+        return None
+    try:
+        return ServiceSpec.model_validate(value)
+    except ValidationError as error:
+        wrong = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+    return _read(ServiceSpec, _UNREAD | {key: part for key, part in value.items() if key not in wrong})
 
 
 def _read(kind: type[Part], value: object) -> Part | None:

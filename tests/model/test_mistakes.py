@@ -1,0 +1,216 @@
+"""Every kind of mistake that a stack config can hold, with the message that its writer gets.
+
+Each row changes one place of a good config; the message must name the place, show the value, say the rule and a fix.
+"""
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+
+from model.problems import ConfigError
+from model.read import read_mesh
+
+GOOD = yaml.safe_load(
+    """
+domain: dev.mesh.internal
+network: {cidr: 10.20.0.0/16, zones: 2, nat: single}
+edge: {instances: 2, https: 443, http: 80, tls: {mode: self-signed}}
+machines: {ami: ami-0123456789abcdef0}
+services:
+  web: {image: {build: apps/http_service}, port: 8080, routes: [{prefix: /web}], calls: [api, grpc-1, postgres]}
+  api: {image: {ref: "registry/api:1.2"}, port: 8080, routes: [{prefix: /api}]}
+  grpc-1: {protocol: grpc, image: {build: apps/grpc_service}, port: 50051, calls: [postgres]}
+  queue: {protocol: tcp, image: {ref: "queue:3"}, port: 6379}
+database: {engine: postgres, version: "18", storage: 20GiB}
+observability: {prometheus: {retention: 15d}}
+"""
+)
+
+REMOVED = object()
+WEB = "services.web"
+
+MISTAKES: list[tuple[str, Any, str, str, str]] = [
+    # place changed, new value, path in the message, part of the rule, part of the fix
+    ("domain", REMOVED, "mesh.domain", "this key is required", "domain: dev.mesh.internal"),
+    ("domain", "mesh", "mesh.domain", "two or more labels", "dev.mesh.internal"),
+    ("domain", "Dev.Mesh", "mesh.domain", "two or more labels", "dev.mesh.internal"),
+    ("domain", "mesh.local", "mesh.domain", "multicast DNS", ".internal"),
+    ("domain", 1.5, "mesh.domain", "must be text", '"1.5"'),
+    ("network", REMOVED, "mesh.network", "this key is required", "cidr"),
+    ("network.cidr", "10.20.0.1/16", "mesh.network.cidr", "bits set behind the prefix", "10.20.0.0/16"),
+    ("network.cidr", "10.20.0.0/24", "mesh.network.cidr", "no room for subnets", "/16"),
+    ("network.cidr", "10.0.0.0/8", "mesh.network.cidr", "AWS takes no larger one", "/16"),
+    ("network.cidr", "8.8.0.0/16", "mesh.network.cidr", "must be private", "10.20.0.0/16"),
+    ("network.cidr", "fd00::/16", "mesh.network.cidr", "IPv4 network", "10.20.0.0/16"),
+    ("network.cidr", "127.20.0.0/16", "mesh.network.cidr", "loopback", "10.20.0.0/16"),
+    ("network.zones", 0, "mesh.network.zones", "greater than or equal to 1", "zones: 2"),
+    ("network.zones", 7, "mesh.network.zones", "less than or equal to 6", "zones: 2"),
+    ("network.zones", "2", "mesh.network.zones", "valid integer", "zones: 2"),
+    ("network.nat", "per-zones", "mesh.network.nat", "'none', 'single' or 'per-zone'", "did you mean 'per-zone'?"),
+    ("network.zone", 2, "mesh.network.zone", "not known here", "did you mean 'zones'?"),
+    ("edge.instances", 0, "mesh.edge.instances", "greater than or equal to 1", "instances: 2"),
+    ("edge.instances", 5, "mesh.edge.instances", "Elastic IPs; the account's quota is 5", "quotas: {elasticIps: …}"),
+    ("edge.https", 70000, "mesh.edge.https", "less than or equal to 65535", "https: 443"),
+    ("edge.http", 443, "mesh.edge.http", "a port each", "http: 80"),
+    ("edge.https", 9902, "mesh.edge.https", "the metrics listener", "another port"),
+    ("edge.http", 9901, "mesh.edge.http", "admin interface", "another port"),
+    ("edge.https", 8444, "mesh.edge.https", "outer edges", "another port"),
+    ("edge.tls.mode", "acme-http", "mesh.edge.tls.mode", "self-signed", "self-signed"),
+    ("edge.instanceType", "small", "mesh.edge.instanceType", "family.size", "t3.small"),
+    ("machines.ami", REMOVED, "mesh.machines.ami", "names the machine image", "machines: {ami: ami-…}"),
+    ("machines.ami", "ubuntu", "mesh.machines.ami", "hex digits", "ami-0123456789abcdef0"),
+    ("machines.images", {"envoy": "envoyproxy/envoy"}, "mesh.machines.images.envoy", "means `latest`", "envoyproxy/envoy:<tag>"),
+    ("services", {}, "mesh.services", "at least 1 item", "services"),
+    ("services.Web_2", {}, "mesh.services.Web_2", "a-z, 0-9 and -", "'web-2'"),
+    ("services.edge", {}, "mesh.services.edge", "the mesh's own", "'my-edge'"),
+    ("services." + "a" * 33, {}, "mesh.services." + "a" * 33, "1 to 32 characters", "'" + "a" * 32 + "'"),
+    (f"{WEB}.protocol", "http2", f"mesh.{WEB}.protocol", "'http', 'grpc' or 'tcp'", "did you mean 'http'?"),
+    (f"{WEB}.image", REMOVED, f"mesh.{WEB}.image", "this key is required", "build"),
+    (f"{WEB}.image", {}, f"mesh.{WEB}.image", "either built", "keep one of"),
+    (f"{WEB}.image", {"build": "a", "ref": "b:1"}, f"mesh.{WEB}.image", "either built", "keep one of"),
+    (f"{WEB}.image.build", "../elsewhere", f"mesh.{WEB}.image.build", "inside the repository", "apps/http_service"),
+    (f"{WEB}.image.build", "/srv/app", f"mesh.{WEB}.image.build", "inside the repository", "apps/http_service"),
+    ("services.api.image.ref", "Registry/API:1", "mesh.services.api.image.ref", "lower case", "registry/name:1.2"),
+    ("services.api.image.ref", "registry/api", "mesh.services.api.image.ref", "means `latest`", "registry/api:<tag>"),
+    ("services.api.image.ref", "registry/api:latest", "mesh.services.api.image.ref", "changes under a running mesh", "digest"),
+    (f"{WEB}.image.local", {"command": "serve"}, f"mesh.{WEB}.image.local.command", "must say {port}", "{host} --port {port}"),
+    (f"{WEB}.image.local", {"command": "serve {port} {name}"}, f"mesh.{WEB}.image.local.command", "{name} is not filled in", "{host}"),
+    (f"{WEB}.image.local", {"command": "serve '{port}"}, f"mesh.{WEB}.image.local.command", "quotes do not match", "close"),
+    (f"{WEB}.image.local", {"command": " "}, f"mesh.{WEB}.image.local.command", "is empty", "{port}"),
+    (f"{WEB}.port", REMOVED, f"mesh.{WEB}.port", "this key is required", "port: 8080"),
+    (f"{WEB}.port", 0, f"mesh.{WEB}.port", "greater than or equal to 1", "port: 8080"),
+    (f"{WEB}.port", "8080", f"mesh.{WEB}.port", "valid integer", "port: 8080"),
+    (f"{WEB}.port", 8000, f"mesh.{WEB}.port", "the sidecar's ingress listener", "8080"),
+    (f"{WEB}.port", 9901, f"mesh.{WEB}.port", "Envoy's admin interface", "8080"),
+    (f"{WEB}.port", 5432, f"mesh.{WEB}.port", "the sidecar's Postgres listener", "8080"),
+    (f"{WEB}.replicas", {"min": 3, "max": 2}, f"mesh.{WEB}.replicas", "min is at most max", "{min: 2, max: 3}"),
+    (f"{WEB}.replicas", {"min": 0}, f"mesh.{WEB}.replicas.min", "greater than or equal to 1", "min: 2"),
+    (f"{WEB}.replicas", {"count": 2}, f"mesh.{WEB}.replicas.count", "not known here", "max, min"),
+    (f"{WEB}.routes", [{"prefix": "web"}], f"mesh.{WEB}.routes[0].prefix", "starts with /", "write /web"),
+    (f"{WEB}.routes", [{"prefix": "/web/"}], f"mesh.{WEB}.routes[0].prefix", "ends without /", "write /web"),
+    (f"{WEB}.routes", [{"prefix": "/a//b"}], f"mesh.{WEB}.routes[0].prefix", "no empty parts", "/web/v1"),
+    (f"{WEB}.routes", [{"prefix": "/a?b"}], f"mesh.{WEB}.routes[0].prefix", "query", "/web/v1"),
+    (f"{WEB}.routes", [{"prefix": "/a/../b"}], f"mesh.{WEB}.routes[0].prefix", "no . or .. parts", "the path they lead to"),
+    (
+        f"{WEB}.routes",
+        [{"prefix": "/api"}],
+        "mesh.services.api.routes[0].prefix",
+        "stands at mesh.services.web.routes[0].prefix",
+        "another",
+    ),
+    (f"{WEB}.routes", [{"prefix": "/w", "timeout": "15"}], f"mesh.{WEB}.routes[0].timeout", "ms, s or m", "15s"),
+    (f"{WEB}.routes", [{"prefix": "/w", "timeout": "2h"}], f"mesh.{WEB}.routes[0].timeout", "ms, s or m", "15s"),
+    (f"{WEB}.routes", [{"prefix": "/w", "timeout": "90m"}], f"mesh.{WEB}.routes[0].timeout", "at most 60m", "15s"),
+    (f"{WEB}.routes", [{"prefix": "/w", "strip": "yes"}], f"mesh.{WEB}.routes[0].strip", "valid boolean", "strip: true"),
+    (f"{WEB}.routes", [{"prefix": "/w", "path": "/x"}], f"mesh.{WEB}.routes[0].path", "not known here", "use one of"),
+    ("services.grpc-1.routes", [{"prefix": "/g"}], "mesh.services.grpc-1.routes", "routes HTTP services only", "remove the routes"),
+    (f"{WEB}.calls", ["apii"], f"mesh.{WEB}.calls[0]", "no service of the mesh", "did you mean 'api'?"),
+    (f"{WEB}.calls", ["web"], f"mesh.{WEB}.calls[0]", "call itself", "remove it"),
+    (f"{WEB}.calls", ["api", "api"], f"mesh.{WEB}.calls[1]", "in the list already", "remove it"),
+    (f"{WEB}.calls", "api", f"mesh.{WEB}.calls", "valid list", "[grpc-1, postgres]"),
+    ("database", REMOVED, f"mesh.{WEB}.calls[2]", "no database", "database: {engine: postgres"),
+    (f"{WEB}.health", {"path": "ready"}, f"mesh.{WEB}.health.path", "starts with /", "/ready"),
+    (f"{WEB}.health", {"expected": 42}, f"mesh.{WEB}.health.expected", "greater than or equal to 100", "expected: 200"),
+    ("services.grpc-1.health", {"path": "/x"}, "mesh.services.grpc-1.health", "grpc.health.v1", "remove it"),
+    ("services.queue.health", {"path": "/x"}, "mesh.services.queue.health", "TCP connect", "remove it"),
+    (f"{WEB}.env", {"VERSION": 1.4}, f"mesh.{WEB}.env.VERSION", "must be text", '"1.4"'),
+    (f"{WEB}.env", {"1ST": "x"}, f"mesh.{WEB}.env.1ST", "starts with no digit", "LOG_LEVEL"),
+    (f"{WEB}.env", {"PORT": "1"}, f"mesh.{WEB}.env.PORT", "the mesh sets this variable", "another name"),
+    (f"{WEB}.env", {"MESH_X": "1"}, f"mesh.{WEB}.env.MESH_X", "the mesh sets this variable", "another name"),
+    (f"{WEB}.env", {"PGUSER": "me"}, f"mesh.{WEB}.env.PGUSER", "the mesh sets this variable", "another name"),
+    (f"{WEB}.secrets", {"KEY": "no path"}, f"mesh.{WEB}.secrets.KEY", "SSM parameter's name", "/team/api-key"),
+    (f"{WEB}.instanceType", "t3", f"mesh.{WEB}.instanceType", "family.size", "t3.small"),
+    (f"{WEB}.command", [], f"mesh.{WEB}.command", "at least 1 item", "serve"),
+    (f"{WEB}.prot", 80, f"mesh.{WEB}.prot", "not known here", "did you mean 'port'?"),
+    ("database.engine", "mysql", "mesh.database.engine", "'postgres'", "postgres"),
+    ("database.version", 18, "mesh.database.version", "must be text", '"18"'),
+    ("database.version", "9", "mesh.database.version", "is one of 14", '"18"'),
+    ("database.storage", "20GB", "mesh.database.storage", "GiB or TiB", "20GiB"),
+    ("database.storage", "17TiB", "mesh.database.storage", "at most 16384 GiB", "16TiB"),
+    ("observability.prometheus.retention", "two weeks", "mesh.observability.prometheus.retention", "h, d, w or y", "15d"),
+    ("quotas", {"elasticIps": 0}, "mesh.quotas.elasticIps", "greater than or equal to 1", "elasticIps: 5"),
+    ("quotas", {"rulesPerGroup": 6}, f"mesh.{WEB}.calls", "security group", "rulesPerGroup"),
+    ("production", True, "mesh.services.api.image.ref", "by digest", "registry/api@sha256:<digest>"),
+    ("production", "yes", "mesh.production", "valid boolean", "production: true"),
+    ("service", {}, "mesh.service", "not known here", "did you mean 'services'?"),
+]
+
+
+def changed(place: str, value: Any) -> dict[str, Any]:
+    """The good config with one place set to `value`, or taken out."""
+    config: dict[str, Any] = copy.deepcopy(GOOD)
+    *parents, last = place.split(".") if not place.startswith("services.") else ["services", *place[len("services.") :].split(".")]
+    target = config
+    for parent in parents:
+        target = target[parent]
+    if value is REMOVED:
+        del target[last]
+    else:
+        target[last] = value
+    return config
+
+
+def test_the_good_config_is_good() -> None:
+    mesh = read_mesh(GOOD)
+    assert mesh.services["web"].image.local_command == "python -m apps.http_service"
+    assert read_mesh(mesh.document()) == mesh
+
+
+@pytest.mark.parametrize(("place", "value", "path", "rule", "fix"), MISTAKES)
+def test_a_mistake_is_named_with_its_place_value_rule_and_fix(place: str, value: Any, path: str, rule: str, fix: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_mesh(changed(place, value))
+    found = [problem for problem in caught.value.problems if problem.path == path]
+    assert found, f"no problem at {path}: {caught.value}"
+    problem = next((problem for problem in found if rule in problem.rule), found[0])
+    assert rule in problem.rule
+    assert fix in problem.fix
+    assert problem.value
+    assert str(problem) in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once_also_those_between_values_that_are_right_in_themselves() -> None:
+    config = changed("domain", "mesh")
+    config["services"]["web"] |= {"port": "x", "replicas": {"min": 5, "max": 1}}
+    config["services"]["api"]["calls"] = ["nobody"]
+    with pytest.raises(ConfigError) as caught:
+        read_mesh(config)
+    assert [problem.path for problem in caught.value.problems] == [
+        "mesh.domain",
+        "mesh.services.api.calls[0]",
+        "mesh.services.web.port",
+        "mesh.services.web.replicas",
+    ]
+
+
+def test_two_called_tcp_services_cannot_share_a_port_of_the_callers_loopback() -> None:
+    config = changed("services.web.calls", ["queue", "cache"])
+    config["services"]["cache"] = {"protocol": "tcp", "image": {"ref": "cache:1"}, "port": 6379}
+    with pytest.raises(ConfigError, match=r"TCP port 6379 .* belongs to the TCP service queue"):
+        read_mesh(config)
+
+
+def test_groups_larger_than_the_subnets_are_refused_with_the_sum() -> None:
+    config = changed("network.cidr", "10.20.0.0/20")
+    for index in range(4):
+        config["services"][f"big-{index}"] = {"image": {"ref": "big:1"}, "port": 8080, "replicas": {"min": 1, "max": 100}}
+    with pytest.raises(ConfigError, match=r"have 502 addresses, all groups at `max` and in a refresh take 624"):
+        read_mesh(config)
+
+
+def test_a_local_stack_needs_loopback_and_a_command_for_each_pulled_image() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_mesh(GOOD, local=True)
+    assert [problem.path for problem in caught.value.problems] == [
+        "mesh.network.cidr",
+        "mesh.services.api.image",
+        "mesh.services.queue.image",
+    ]
+
+
+@pytest.mark.parametrize("data", [None, [], "mesh", 3])
+def test_a_config_that_is_no_mapping_is_refused(data: object) -> None:
+    with pytest.raises(ConfigError, match="a mesh is a mapping"):
+        read_mesh(data)
