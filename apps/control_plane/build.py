@@ -1,0 +1,143 @@
+"""What one node is served: the resources of its role, by type URL and name."""
+
+from collections.abc import Iterable
+from functools import cached_property
+
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
+from google.protobuf.message import Message
+
+from apps.control_plane import type_urls
+from apps.control_plane.model import World
+from apps.control_plane.node import Node
+from apps.control_plane.resources import clusters, endpoints, listeners, names, routes, secrets
+from apps.control_plane.resources.facts import MachineFacts
+from model.contract import INGRESS_PORT, POSTGRES_BACKEND_PORT, POSTGRES_PORT, NodeId, Role
+from model.spec import ServiceSpec
+
+Resources = dict[str, dict[str, Message]]
+"""Type URL -> resource name -> resource; every type is present, also where it is empty."""
+
+
+class NodeNotInMesh(LookupError):
+    """The mesh has no place for this node: a service that was removed, a role without an Envoy."""
+
+
+class Builder:
+    """Builds for the nodes of one world.
+
+    What does not depend on the machine is built once and handed to every node as the same object; nobody may change it.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._spec = world.spec
+        self._clusters: dict[str, Cluster] = {}
+        self._assignments: dict[str, ClusterLoadAssignment] = {}
+        self._routes: dict[str, list[RouteConfiguration]] = {}
+
+    def resources_for(self, node: Node) -> Resources:
+        """The node's resources; raises NodeNotInMesh, or ValueError for facts that cannot be used."""
+        facts = MachineFacts.read(node.id, node.facts)
+        match node.id.role:
+            case Role.EDGE:
+                return self._edge(facts)
+            case Role.SERVICE if node.id.service in self._spec.services:
+                return self._sidecar(facts, node.id.service, self._spec.services[node.id.service])
+            case Role.DATABASE if self._spec.database:
+                return self._database(facts)
+        raise NodeNotInMesh(f"node {node.id}: stack {self._world.stack} has no such {node.id.role}; is its group being removed?")
+
+    def _edge(self, facts: MachineFacts) -> Resources:
+        ports = self._spec.edge
+        routed = [name for name, service in self._spec.services.items() if service.protocol == "http" and service.routes]
+        pair = self._world.edge_tls
+        return _resources(
+            listeners=[listeners.edge_https(facts, ports.https), listeners.edge_http(facts, ports.http, ports.https)],
+            routes=[self._edge_routes],
+            clusters=[self._cluster(name) for name in routed],
+            assignments=[*map(self._assignment, routed), self._own_group(facts.node, ports.https)],
+            secrets=[secrets.certificate(names.EDGE_SECRET, pair)] if pair else [],
+        )
+
+    def _sidecar(self, facts: MachineFacts, name: str, service: ServiceSpec) -> Resources:
+        callees = [callee for callee in service.calls if callee != names.POSTGRES]
+        tcp = [callee for callee in callees if self._spec.services[callee].protocol == "tcp"]
+        called = sorted(service.calls)
+        accepting = [listeners.ingress(facts, service.protocol), listeners.egress(facts)]
+        accepting += [listeners.tcp_egress(facts, callee, self._spec.services[callee].port) for callee in tcp]
+        if names.POSTGRES in service.calls:
+            accepting.append(listeners.postgres_egress(facts))
+        return _resources(
+            listeners=accepting,
+            routes=self._sidecar_routes(name, service),
+            clusters=[*map(self._cluster, called), clusters.of_app(facts.loopback, service.port, service.protocol)],
+            assignments=[*map(self._assignment, called), self._own_group(facts.node, INGRESS_PORT)],
+        )
+
+    def _database(self, facts: MachineFacts) -> Resources:
+        return _resources(
+            listeners=[listeners.postgres_ingress(facts)],
+            clusters=[clusters.of_app(facts.loopback, POSTGRES_BACKEND_PORT, "tcp")],
+            assignments=[self._own_group(facts.node, POSTGRES_PORT)],
+        )
+
+    @cached_property
+    def _edge_routes(self) -> RouteConfiguration:
+        return routes.edge(self._spec)
+
+    def _sidecar_routes(self, name: str, service: ServiceSpec) -> list[RouteConfiguration]:
+        if name not in self._routes:
+            callees = sorted(callee for callee in service.calls if callee != names.POSTGRES)
+            built = [routes.egress(self._spec, [callee for callee in callees if self._spec.services[callee].protocol != "tcp"])]
+            if service.protocol != "tcp":
+                built.append(routes.ingress(service))
+            self._routes[name] = built
+        return self._routes[name]
+
+    def _cluster(self, name: str) -> Cluster:
+        if name not in self._clusters:
+            self._clusters[name] = (
+                clusters.of_database() if name == names.POSTGRES else clusters.of_service(name, self._spec.services[name])
+            )
+        return self._clusters[name]
+
+    def _assignment(self, name: str) -> ClusterLoadAssignment:
+        if name not in self._assignments:
+            if name == names.POSTGRES:
+                members, port = self._world.group(Role.DATABASE, name), POSTGRES_PORT
+            else:
+                members, port = self._world.group(Role.SERVICE, name), INGRESS_PORT
+            self._assignments[name] = endpoints.assignment(name, members, port)
+        return self._assignments[name]
+
+    def _own_group(self, node: NodeId, port: int) -> ClusterLoadAssignment:
+        key = f"{node.role}/{node.service}"
+        if key not in self._assignments:
+            self._assignments[key] = endpoints.assignment(names.LOCAL_CLUSTER, self._world.group(node.role, node.service), port)
+        return self._assignments[key]
+
+
+def resources_for(world: World, node: Node) -> Resources:
+    """What `node` is served in `world`; for many nodes of one world keep a Builder."""
+    return Builder(world).resources_for(node)
+
+
+def _resources(
+    *,
+    listeners: Iterable[Listener],
+    clusters: Iterable[Cluster],
+    assignments: Iterable[ClusterLoadAssignment],
+    routes: Iterable[RouteConfiguration] = (),
+    secrets: Iterable[Secret] = (),
+) -> Resources:
+    return {
+        type_urls.CLUSTER: {cluster.name: cluster for cluster in clusters},
+        type_urls.ENDPOINT: {assignment.cluster_name: assignment for assignment in assignments},
+        type_urls.LISTENER: {listener.name: listener for listener in listeners},
+        type_urls.ROUTE: {route.name: route for route in routes},
+        type_urls.SECRET: {secret.name: secret for secret in secrets},
+    }

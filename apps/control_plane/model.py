@@ -1,0 +1,57 @@
+"""The mesh as the control plane sees it at one moment: what is wanted (`MeshSpec`) and what is there (endpoints)."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+from model.contract import Role
+from model.spec import MeshSpec
+
+
+class EndpointState(StrEnum):
+    """`serving` takes new requests; `draining` finishes those it has and gets no new ones."""
+
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """A live machine that runs an Envoy: member `instance` of the group (`role`, `service`)."""
+
+    instance: str
+    role: Role
+    service: str
+    address: str
+    zone: str
+    state: EndpointState = EndpointState.SERVING
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsKeyPair:
+    """A PEM certificate chain and its key; neither is shown by `repr`."""
+
+    chain: str = field(repr=False)
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """All that the resources of every node are built from."""
+
+    spec: MeshSpec
+    stack: str
+    endpoints: tuple[Endpoint, ...] = ()
+    edge_tls: TlsKeyPair | None = None
+    """What the edge shows to clients; without it an edge's resources name a secret that is missing, so they are not served."""
+
+    @cached_property
+    def _groups(self) -> dict[tuple[Role, str], tuple[Endpoint, ...]]:
+        groups: dict[tuple[Role, str], list[Endpoint]] = {}
+        for endpoint in self.endpoints:
+            groups.setdefault((endpoint.role, endpoint.service), []).append(endpoint)
+        return {key: tuple(members) for key, members in groups.items()}
+
+    def group(self, role: Role, service: str) -> tuple[Endpoint, ...]:
+        """The machines of one role and service, in the order of discovery."""
+        return self._groups.get((role, service), ())

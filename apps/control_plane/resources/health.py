@@ -1,0 +1,80 @@
+"""How a caller's Envoy learns which endpoints to leave out: active checks through the sidecar, and what traffic shows."""
+
+from datetime import timedelta
+
+from envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection
+from envoy.config.core.v3.health_check_pb2 import HealthCheck
+from envoy.type.v3.http_pb2 import CodecClientType
+from envoy.type.v3.range_pb2 import Int64Range
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
+
+from apps.control_plane.resources.protos import duration
+from model.spec import HealthSpec, ServiceSpec
+
+_INTERVAL = timedelta(seconds=1)
+_TIMEOUT = timedelta(seconds=2)
+_EJECTION = timedelta(seconds=5)
+_LONGEST_EJECTION = timedelta(seconds=60)
+_FAILURES = 3
+_GATEWAY_FAILURES = 2
+_LARGEST_EJECTED_PERCENT = 50
+
+
+def check_of(name: str, service: ServiceSpec) -> HealthCheck:
+    """The check of a service: an HTTP path, `grpc.health.v1` or a TCP connect.
+
+    A TCP connect reaches the sidecar, which accepts also while its app is down.
+    """
+    if service.protocol == "http":
+        return http(name, service.health or HealthSpec())
+    if service.protocol == "grpc":
+        check = _check()
+        check.grpc_health_check.authority = name
+        return check
+    return tcp()
+
+
+def http(host: str, health: HealthSpec) -> HealthCheck:
+    """GET of a path over HTTP/2, which every sidecar speaks."""
+    check = _check()
+    check.http_health_check.host = host
+    check.http_health_check.path = health.path
+    check.http_health_check.codec_client_type = CodecClientType.HTTP2
+    start, end = (200, 500) if health.expected is None else (health.expected, health.expected + 1)
+    check.http_health_check.expected_statuses.append(Int64Range(start=start, end=end))
+    return check
+
+
+def tcp() -> HealthCheck:
+    check = _check()
+    check.tcp_health_check.SetInParent()
+    return check
+
+
+def outliers() -> OutlierDetection:
+    """Ejects a host for what its answers show, for five seconds times the number of ejections, whatever the checks say.
+
+    A 502, 503 or 504 says that the app is gone, a 500 may be one bad request: hence two thresholds. A lone replica is
+    never ejected (that is what `always_eject_one_host` would add at 50 %): with no panic mode, three requests that
+    fail in the app would close the service to everyone.
+    """
+    return OutlierDetection(
+        consecutive_5xx=UInt32Value(value=_FAILURES),
+        consecutive_gateway_failure=UInt32Value(value=_GATEWAY_FAILURES),
+        enforcing_consecutive_gateway_failure=UInt32Value(value=100),
+        interval=duration(_INTERVAL),
+        base_ejection_time=duration(_EJECTION),
+        max_ejection_time=duration(_LONGEST_EJECTION),
+        max_ejection_percent=UInt32Value(value=_LARGEST_EJECTED_PERCENT),
+        successful_active_health_check_uneject_host=BoolValue(value=False),
+    )
+
+
+def _check() -> HealthCheck:
+    return HealthCheck(
+        timeout=duration(_TIMEOUT),
+        interval=duration(_INTERVAL),
+        no_traffic_interval=duration(_INTERVAL),
+        healthy_threshold=UInt32Value(value=1),
+        unhealthy_threshold=UInt32Value(value=1),
+    )

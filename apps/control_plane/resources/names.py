@@ -1,0 +1,23 @@
+"""Names of what Envoy is served; they appear in statistics, logs and dashboards, so a renamed one breaks readers."""
+
+APP = "app"
+"""Cluster of the program beside the Envoy, on the machine's loopback."""
+LOCAL_CLUSTER = "mesh.local"
+"""Endpoint set of the node's own group; the bootstrap asks for it, no CDS cluster names it."""
+POSTGRES = "postgres"
+
+EDGE_HTTPS = "edge-https"
+EDGE_HTTP = "edge-http"
+INGRESS = "ingress"
+EGRESS = "egress"
+
+EDGE_ROUTES = "edge"
+INGRESS_ROUTES = "ingress"
+EGRESS_ROUTES = "egress"
+
+EDGE_SECRET = "edge-tls"
+
+
+def tcp_egress(service: str) -> str:
+    """Listener on loopback that leads to a TCP service."""
+    return f"tcp.{service}"

@@ -1,0 +1,115 @@
+"""Route configurations: the edge by path, a sidecar's egress by authority, its ingress to the one app."""
+
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+
+from envoy.config.route.v3.route_components_pb2 import (
+    HeaderMatcher,
+    RedirectAction,
+    RetryPolicy,
+    Route,
+    RouteAction,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.type.matcher.v3.regex_pb2 import RegexMatchAndSubstitute, RegexMatcher
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
+
+from apps.control_plane.resources import names, retries
+from apps.control_plane.resources.protos import duration, seconds, set_header
+from model.spec import MeshSpec, RouteSpec, ServiceSpec
+
+DEFAULT_TIMEOUT_SECONDS = 15.0
+"""Of a call to a service that has no route of its own to say otherwise."""
+PREFIX_HEADER = "x-forwarded-prefix"
+HTTP_PORT = 80
+HTTPS_PORT = 443
+
+_NO_TIMEOUT = timedelta(0)
+_GRPC_IDLE_TIMEOUT = timedelta(hours=1)
+
+
+def edge(spec: MeshSpec) -> RouteConfiguration:
+    """Longest prefix first; a path that no route has is answered 404."""
+    routed = [(route, name) for name, service in spec.services.items() if service.protocol == "http" for route in service.routes]
+    routed.sort(key=lambda item: (-len(item[0].prefix), item[0].prefix))
+    host = VirtualHost(name="mesh", domains=["*"])
+    for route, service in routed:
+        host.routes.extend(_edge_routes(route, service))
+    return RouteConfiguration(name=names.EDGE_ROUTES, virtual_hosts=[host])
+
+
+def redirect(https_port: int) -> RouteConfiguration:
+    """Everything to the same host and path over TLS; the port is named where a browser would not assume it."""
+    action = RedirectAction(
+        https_redirect=True,
+        port_redirect=0 if https_port == HTTPS_PORT else https_port,
+        response_code=RedirectAction.MOVED_PERMANENTLY,
+    )
+    host = VirtualHost(name="redirect", domains=["*"], routes=[Route(match=RouteMatch(prefix="/"), redirect=action)])
+    return RouteConfiguration(name=names.EDGE_HTTP, virtual_hosts=[host])
+
+
+def ingress(service: ServiceSpec) -> RouteConfiguration:
+    """All to the app, for as long as the caller waits: time limits are the caller's."""
+    action = RouteAction(cluster=names.APP, timeout=duration(_NO_TIMEOUT), retry_policy=retries.to_app())
+    if service.protocol == "grpc":
+        action.idle_timeout.CopyFrom(duration(_GRPC_IDLE_TIMEOUT))
+    host = VirtualHost(name=names.APP, domains=["*"], routes=[Route(name=names.APP, match=RouteMatch(prefix="/"), route=action)])
+    return RouteConfiguration(name=names.INGRESS_ROUTES, virtual_hosts=[host])
+
+
+def egress(spec: MeshSpec, callees: Iterable[str]) -> RouteConfiguration:
+    """`<name>` and `<name>.<domain>`, whatever the port, for the services that the app may call; 404 for all else."""
+    hosts = [
+        VirtualHost(name=name, domains=[name, f"{name}.{spec.domain}"], routes=list(_egress_routes(name, spec.services[name])))
+        for name in callees
+    ]
+    return RouteConfiguration(name=names.EGRESS_ROUTES, virtual_hosts=hosts, ignore_port_in_host_matching=True)
+
+
+def _edge_routes(route: RouteSpec, service: str) -> Iterable[Route]:
+    root = route.prefix == "/"
+    for idempotent in (True, False):
+        match = RouteMatch(prefix="/") if root else RouteMatch(path_separated_prefix=route.prefix)
+        result = _to_service(match, service, seconds_allowed=route.timeout, idempotent=idempotent)
+        result.name = f"{service}:{route.prefix}"
+        if route.strip and not root:
+            # A prefix_rewrite to `/` would turn `/prefix/info` into `//info`.
+            pattern = RegexMatcher(regex=f"^{re.escape(route.prefix)}/?")
+            result.route.regex_rewrite.CopyFrom(RegexMatchAndSubstitute(pattern=pattern, substitution="/"))
+            result.request_headers_to_add.append(set_header(PREFIX_HEADER, route.prefix))
+        else:
+            result.request_headers_to_remove.append(PREFIX_HEADER)
+        yield result
+
+
+def _egress_routes(name: str, service: ServiceSpec) -> Iterable[Route]:
+    match = RouteMatch(prefix="/")
+    if service.protocol == "grpc":
+        # Deadlines are the client's own (`grpc-timeout`); a stream without one may last.
+        action = RouteAction(
+            cluster=name,
+            timeout=duration(_NO_TIMEOUT),
+            idle_timeout=duration(_GRPC_IDLE_TIMEOUT),
+            max_stream_duration=RouteAction.MaxStreamDuration(grpc_timeout_header_max=duration(_NO_TIMEOUT)),
+            retry_policy=retries.once(),
+        )
+        yield Route(name=name, match=match, route=action)
+        return
+    allowed = max((route.timeout for route in service.routes), default=DEFAULT_TIMEOUT_SECONDS)
+    for idempotent in (True, False):
+        result = _to_service(match, name, seconds_allowed=allowed, idempotent=idempotent)
+        result.name = name
+        yield result
+
+
+def _to_service(match: RouteMatch, service: str, *, seconds_allowed: float, idempotent: bool) -> Route:
+    policy: RetryPolicy = retries.idempotent() if idempotent else retries.once()
+    route = Route(match=match, route=RouteAction(cluster=service, timeout=seconds(seconds_allowed), retry_policy=policy))
+    if idempotent:
+        methods = RegexMatcher(regex="|".join(retries.IDEMPOTENT_METHODS))
+        route.match.headers.append(HeaderMatcher(name=":method", string_match=StringMatcher(safe_regex=methods)))
+    return route
