@@ -1,0 +1,15 @@
+"""Installs every bridge over moto's gaps; the order does not matter."""
+
+from ipaddress import IPv4Network
+
+from local.cloud import account, actions, addresses, elastic_addresses, groups, launch_templates, machines
+
+
+def install(cidr: IPv4Network) -> None:
+    account.install()
+    addresses.install()
+    elastic_addresses.install(cidr)
+    launch_templates.install()
+    machines.install()
+    groups.install()
+    actions.install()
