@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Network
 
-from local.cloud import account, actions, addresses, elastic_addresses, groups, launch_templates, machines
+from local.cloud import account, actions, addresses, elastic_addresses, groups, launch_templates, machines, refresh
 
 
 def install(cidr: IPv4Network) -> None:
@@ -13,3 +13,4 @@ def install(cidr: IPv4Network) -> None:
     machines.install()
     groups.install()
     actions.install()
+    refresh.install()

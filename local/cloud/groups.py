@@ -27,6 +27,8 @@ watchers: list[Callable[[Any], None]] = []
 def install() -> None:
     from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup, InstanceState
 
+    FakeAutoScalingGroup.surge = 0
+    FakeAutoScalingGroup.default_instance_warmup = None
     replace(FakeAutoScalingGroup, "active_instances", counted)
     replace(FakeAutoScalingGroup, "set_desired_capacity", _set_desired_capacity)
     wrap(FakeAutoScalingGroup, "update", _keep_within_bounds)
@@ -45,15 +47,16 @@ def reconcile(group: Any) -> None:
     while _surplus(group) < 0:
         _launch(group)
     while _surplus(group) > 0:
-        if (victim := choose_victim([m for m in counted(group) if not m.protected_from_scale_in])) is None:
+        unprotected = [member for member in counted(group) if not member.protected_from_scale_in]
+        if not unprotected:
             break
-        retire(group, victim)
+        retire(group, choose_victim(unprotected, counted(group)))
     for watcher in watchers:
         watcher(group)
 
 
 def _surplus(group: Any) -> int:
-    wanted: int = (group.desired_capacity or 0) + getattr(group, "surge", 0)
+    wanted: int = (group.desired_capacity or 0) + group.surge
     return len(counted(group)) - wanted
 
 
@@ -65,12 +68,10 @@ def retire(group: Any, member: Any) -> None:
         _end(group, member)
 
 
-def choose_victim(members: list[Any]) -> Any:
+def choose_victim(candidates: list[Any], members: list[Any]) -> Any:
     """AWS's default termination policy: the fullest zone, there the oldest template version, of these the oldest instance."""
-    if not members:
-        return None
     zones = [member.availability_zone for member in members]
-    return min(members, key=lambda m: (-zones.count(m.availability_zone), int(m.template["Version"]), m.launched_at))
+    return min(candidates, key=lambda m: (-zones.count(m.availability_zone), int(m.template["Version"]), m.launched_at))
 
 
 def _set_desired_capacity(group: Any, new_capacity: int | None) -> None:
@@ -122,7 +123,7 @@ def _launch(group: Any) -> None:
         is_instance_type_default=True,
         tags={"instance": tags},
         launch_template={"LaunchTemplateId": version.template.id, "Version": str(version.number)},
-        subnet_id=_choose_subnet(group, version.number),
+        subnet_id=_choose_subnet(group),
         associate_public_ip=None,
     )
     (instance,) = reservation.instances
@@ -134,14 +135,13 @@ def _launch(group: Any) -> None:
     hooks.begin(group.autoscaling_backend, member, "LAUNCHING", partial(_launched, group, member))
 
 
-def _choose_subnet(group: Any, version: int) -> str:
-    """The subnet with the fewest members, of these the one with the fewest of the new version, so that a refresh ends even."""
-    members = counted(group)
-    subnets = [member.instance.subnet_id for member in members]
-    fresh = [member.instance.subnet_id for member in members if member.template["Version"] == str(version)]
+def _choose_subnet(group: Any) -> str:
+    """The subnet with the fewest members, of these the one launched into longest ago, so that a refresh ends even."""
     names = (group.vpc_zone_identifier or "").split(",")
-    chosen: str = min(names, key=lambda name: (subnets.count(name), fresh.count(name), names.index(name)))
-    return chosen
+    launches: dict[str, list[float]] = {name: [] for name in names}
+    for member in counted(group):
+        launches.setdefault(member.instance.subnet_id, []).append(member.launched_at)
+    return min(names, key=lambda name: (len(launches[name]), max(launches[name], default=0.0)))
 
 
 def _launched(group: Any, member: Any, ok: bool) -> None:
