@@ -83,7 +83,7 @@ def test_a_blank_volume_is_formatted_once_and_a_used_one_never(tmp_path: Path) -
 
 
 def test_a_volume_that_cannot_be_read_is_not_formatted(tmp_path: Path) -> None:
-    with pytest.raises(MeshError, match="cannot be read .*; not formatted"):
+    with pytest.raises(MeshError, match=r"cannot be read .*; not formatted"):
         format_if_blank(tmp_path, "mesh-data")
 
 

@@ -1,0 +1,146 @@
+"""The discovery child, `python -m apps.control_plane.discovery.aws`: asks AWS, writes reports to stdout, ends with its stdin.
+
+A process of its own because the SDK costs memory and CPU that the push path must not pay. Two threads: one sweeps machines
+and does lifecycle duties, one polls the document and the certificate; a slow EC2 never delays a route change.
+"""
+
+import argparse
+import os
+import random
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+
+from apps.common.aws import aws_client
+from apps.control_plane.discovery.judge import Judge
+from apps.control_plane.discovery.polls import DocumentPoll, EdgeTlsPoll
+from apps.control_plane.discovery.readiness import ReadyProbe
+from apps.control_plane.discovery.reports import EndpointsReport, FaultReport, Report, SweepReport, to_line
+from apps.control_plane.discovery.sweep import Sweeper
+from apps.control_plane.lifecycle import Duties, carry_out
+
+JITTER = 0.15
+LONGEST_PAUSE = 30.0
+READY_ROUND_SECONDS = 0.25
+"""Between two rounds of asking machines that wait for their launching hook."""
+EDGE_TLS_SECONDS = 60.0
+EDGE_TLS_FIRST_SECONDS = 2.0
+
+
+def pause_after(interval: float, failures: int) -> float:
+    """Seconds to the next attempt: doubled by each failure in a row, so that a throttled account gets air."""
+    return min(interval * 2.0**min(failures, 10), max(LONGEST_PAUSE, interval))
+
+
+class SweepLoop:
+    """Sweeps for ever; between sweeps it serves machines that a hook holds."""
+
+    def __init__(self, sweeper: Sweeper, duties: Duties, autoscaling: object, *, interval: float, tell: Callable[[Report], None]) -> None:
+        self._sweeper = sweeper
+        self._duties = duties
+        self._autoscaling = autoscaling
+        self._interval = interval
+        self._tell = tell
+        self._probe = ReadyProbe()
+        self._ready: set[str] = set()
+        self._told: EndpointsReport | None = None
+
+    def run(self) -> None:
+        failures = 0
+        while True:
+            begun = time.monotonic()
+            believed = self._sweeper.sweep()
+            failures = 0 if believed else failures + 1
+            self.serve_waiting()
+            if believed:
+                self._tell(SweepReport(seconds=round(time.monotonic() - begun, 4), cpu_seconds=round(time.process_time(), 3)))
+            until = begun + pause_after(self._interval, failures) * random.uniform(1 - JITTER, 1 + JITTER)
+            while (left := until - time.monotonic()) > 0:
+                waiting = any(machine.waits_to_serve or machine.waits_to_end for machine in self._sweeper.machines or ())
+                time.sleep(min(left, READY_ROUND_SECONDS) if waiting else left)
+                if waiting:
+                    self.serve_waiting()
+
+    def serve_waiting(self) -> None:
+        """Asks who is ready, tells who takes part, and only then completes actions: a drain is seen before it is over."""
+        machines = self._sweeper.machines
+        if machines is None:
+            return
+        waiting = [machine for machine in machines if machine.waits_to_serve and machine.instance not in self._ready]
+        self._ready |= self._probe.ready(waiting)
+        self._ready &= {machine.instance for machine in machines}
+        sightings = (machine.sighting(ready=machine.instance in self._ready) for machine in machines)
+        report = EndpointsReport(endpoints=tuple(sighting for sighting in sightings if sighting))
+        if report != self._told:
+            self._tell(report)
+            self._told = report
+        for duty in self._duties.due(machines, ready=self._ready, now=time.monotonic()):
+            if done := carry_out(duty, self._autoscaling):
+                self._tell(done)
+
+
+def poll_objects(document: DocumentPoll, edge_tls: EdgeTlsPoll, *, interval: float, tell: Callable[[Report], None]) -> None:
+    """Polls the document each interval and the certificate each minute, for ever."""
+    failures = 0
+    next_certificate = 0.0
+    while True:
+        report = document.poll()
+        if report:
+            tell(report)
+        failures = failures + 1 if isinstance(report, FaultReport) else 0
+        if time.monotonic() >= next_certificate:
+            if pair := edge_tls.poll():
+                tell(pair)
+            next_certificate = time.monotonic() + (EDGE_TLS_SECONDS if edge_tls.last else EDGE_TLS_FIRST_SECONDS)
+        time.sleep(min(pause_after(interval, failures), 5.0) * random.uniform(1 - JITTER, 1))
+
+
+def end_with_parent() -> None:
+    """Ends the process when its stdin does: also a killed control plane leaves no child behind."""
+    while sys.stdin.buffer.read(4096):
+        pass
+    os._exit(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m apps.control_plane.discovery.aws", description=__doc__)
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--bucket", required=True)
+    parser.add_argument("--inside", action="store_true", help="this process runs on a machine of the stack")
+    parser.add_argument("--sweep-seconds", type=float, required=True)
+    parser.add_argument("--document-seconds", type=float, required=True)
+    parser.add_argument("--drain-seconds", type=float, required=True)
+    options = parser.parse_args()
+    writing = threading.Lock()
+
+    def tell(report: Report) -> None:
+        with writing:
+            sys.stdout.buffer.write(to_line(report))
+            sys.stdout.buffer.flush()
+
+    env = os.environ
+    ec2, autoscaling, s3, ssm = (aws_client(name, env) for name in ("ec2", "autoscaling", "s3", "ssm"))
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    sweeper = Sweeper(ec2, autoscaling, stack=options.stack, judge=Judge(inside=options.inside), fault=tell)
+    duties = Duties(drain=timedelta(seconds=options.drain_seconds))
+    loop = SweepLoop(sweeper, duties, autoscaling, interval=options.sweep_seconds, tell=tell)
+
+    document, edge_tls = DocumentPoll(s3, bucket=options.bucket), EdgeTlsPoll(ssm, stack=options.stack)
+
+    def poll() -> None:
+        """Neither thread goes on without the other: the parent starts a whole child anew."""
+        try:
+            poll_objects(document, edge_tls, interval=options.document_seconds, tell=tell)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+
+    threading.Thread(target=poll, daemon=True).start()
+    loop.run()
+
+
+if __name__ == "__main__":
+    main()

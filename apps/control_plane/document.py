@@ -1,0 +1,59 @@
+"""The mesh document: reads it, refuses one that it cannot serve, keeps the last good one."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
+
+from model import contract
+from model.problems import ConfigError
+from model.read import read_mesh
+from model.spec import LOCAL_NETWORK, MeshSpec
+
+
+class DocumentRefused(ValueError):
+    """A document that is not applied; `reason` is one word for the metric."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshDocument:
+    """What a stack wants, with the hash of the text that said so."""
+
+    version: str
+    stack: str
+    spec: MeshSpec
+
+
+def read_document(text: str, *, stack: str) -> MeshDocument:
+    """Reads the text; raises DocumentRefused when it is broken, of a newer schema, of another stack, or no valid mesh."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DocumentRefused("broken", f"mesh document is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise DocumentRefused("broken", f"mesh document is a {type(data).__name__}, not an object")
+    schema = data.get("schema")
+    if not isinstance(schema, int) or schema > contract.DOCUMENT_SCHEMA:
+        raise DocumentRefused(
+            "schema", f"mesh document has schema {schema!r}, this control plane knows up to {contract.DOCUMENT_SCHEMA}: update it first"
+        )
+    if data.get("stack") != stack:
+        raise DocumentRefused("stack", f"mesh document is of stack {data.get('stack')!r}, this control plane serves {stack!r}")
+    try:
+        spec = read_mesh(data.get("mesh"), local=_is_local(data.get("mesh")), root="mesh document")
+    except ConfigError as error:
+        raise DocumentRefused("invalid", str(error)) from None
+    return MeshDocument(version=hashlib.sha256(text.encode()).hexdigest()[:16], stack=stack, spec=spec)
+
+
+def _is_local(mesh: Any) -> bool:
+    """The range decides which rules hold for it; a range that cannot be read is the reader's to name."""
+    try:
+        return IPv4Network(mesh["network"]["cidr"]).subnet_of(LOCAL_NETWORK)
+    except (TypeError, KeyError, ValueError):
+        return False

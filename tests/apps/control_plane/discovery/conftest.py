@@ -1,0 +1,80 @@
+"""A moto server with a stack in it, clients to change it, and machines that only say whether they are ready."""
+
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from model import contract
+
+STACK = "t"
+BUCKET = "mesh-t"
+IMAGE = "ami-0123456789abcdef0"
+
+
+class Stack:
+    """Machines of one stack in a moto server."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.environment = {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
+        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-central-1")
+        self.ec2: Any = session.client("ec2", endpoint_url=endpoint)
+        self.autoscaling: Any = session.client("autoscaling", endpoint_url=endpoint)
+        self.s3: Any = session.client("s3", endpoint_url=endpoint)
+        self.ssm: Any = session.client("ssm", endpoint_url=endpoint)
+        self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+
+    def run(self, role: str, service: str, count: int = 1, *, stack: str = STACK) -> list[str]:
+        """Instance ids of new machines."""
+        tags = {contract.TAG_STACK: stack, contract.TAG_ROLE: role, contract.TAG_SERVICE: service}
+        specification = [{"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}]
+        answer = self.ec2.run_instances(ImageId=IMAGE, MinCount=count, MaxCount=count, TagSpecifications=specification)
+        return [item["InstanceId"] for item in answer["Instances"]]
+
+    def terminate(self, *instances: str) -> None:
+        self.ec2.terminate_instances(InstanceIds=list(instances))
+
+    def group(self, service: str, count: int) -> None:
+        """An Auto Scaling group of machines of a service."""
+        template = self.ec2.create_launch_template(
+            LaunchTemplateName=service, LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "t3.small"}
+        )["LaunchTemplate"]["LaunchTemplateId"]
+        tags = {contract.TAG_STACK: STACK, contract.TAG_ROLE: "service", contract.TAG_SERVICE: service}
+        self.autoscaling.create_auto_scaling_group(
+            AutoScalingGroupName=service,
+            LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
+            MinSize=0,
+            MaxSize=9,
+            DesiredCapacity=count,
+            AvailabilityZones=["eu-central-1a"],
+            Tags=[{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.items()],
+        )
+
+    def write_document(self, text: str) -> None:
+        self.s3.put_object(Bucket=BUCKET, Key=contract.DOCUMENT_KEY, Body=text.encode())
+
+    def write_edge_tls(self, chain: str, key: str) -> None:
+        for item, value in (("certificate", chain), ("key", key)):
+            name = contract.edge_tls_parameter(STACK, item)
+            self.ssm.put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """An empty stack in a cloud of its own."""
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")).close()
+    yield Stack(endpoint)
+    server.stop()
