@@ -151,6 +151,12 @@ class Server:
                     self.end_headers()
                 self.wfile.flush()
 
+            def handle_expect_100(self) -> bool:
+                """The client waits a second for this line before it sends an object, so it must not stay in the buffer."""
+                done: bool = super().handle_expect_100()
+                self.wfile.flush()
+                return done
+
             def log_request(self, *_: object) -> None:
                 """Requests are not logged: clients poll."""
 

@@ -27,9 +27,9 @@ class Account:
     group: str = ""
     names: Iterator[int] = field(default_factory=itertools.count)
 
-    def client(self, service: Any) -> Any:
+    def client(self, service: str, region: str = REGION) -> Any:
         connect: Any = boto3.client
-        return connect(service, region_name=REGION, endpoint_url=self.cloud.url, aws_access_key_id="local", aws_secret_access_key="local")
+        return connect(service, region_name=region, endpoint_url=self.cloud.url, aws_access_key_id="local", aws_secret_access_key="local")
 
     def __post_init__(self) -> None:
         self.ec2, self.asg, self.s3, self.iam = (self.client(name) for name in ("ec2", "autoscaling", "s3", "iam"))

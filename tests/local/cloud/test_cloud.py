@@ -1,0 +1,37 @@
+"""Starting and stopping: an account is empty, a stopped cloud is gone."""
+
+import socket
+from ipaddress import IPv4Network
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+
+from local.cloud import Cloud
+
+RANGE = IPv4Network("127.78.0.0/16")
+
+
+@pytest.mark.components
+def test_every_start_begins_with_an_empty_account_and_a_stop_frees_the_port() -> None:
+    for _ in range(2):
+        cloud = Cloud("eu-central-1", RANGE)
+        cloud.start()
+        connect: Any = boto3.client
+        ec2 = connect("ec2", "eu-central-1", endpoint_url=cloud.url, aws_access_key_id="local", aws_secret_access_key="local")
+        assert ec2.describe_vpcs()["Vpcs"] == []
+        ec2.create_vpc(CidrBlock=str(RANGE))
+        address = urlsplit(cloud.url)
+        cloud.stop()
+        cloud.stop()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address.hostname, address.port or 0))
+
+
+def test_a_cloud_that_is_not_started_says_so() -> None:
+    cloud = Cloud("eu-central-1", RANGE)
+    with pytest.raises(RuntimeError, match="not started"):
+        cloud.instances()
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = cloud.url
