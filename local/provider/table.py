@@ -1,0 +1,32 @@
+"""Every resource type that the provider serves, by its token."""
+
+from local.provider import (
+    autoscaling,
+    ec2_firewall,
+    ec2_machines,
+    ec2_network,
+    ec2_routes,
+    ec2_templates,
+    iam,
+    parameters,
+    s3,
+    tls_certificates,
+    tls_keys,
+)
+from local.provider.row import Row
+
+_TABLES = (
+    ec2_network.ROWS,
+    ec2_routes.ROWS,
+    ec2_firewall.ROWS,
+    ec2_templates.ROWS,
+    ec2_machines.ROWS,
+    autoscaling.ROWS,
+    iam.ROWS,
+    parameters.ROWS,
+    s3.ROWS,
+    tls_keys.ROWS,
+    tls_certificates.ROWS,
+)
+
+ROWS: dict[str, Row] = {row.token: row for table in _TABLES for row in table}
