@@ -1,0 +1,44 @@
+"""What an edge does before memory or connections run out."""
+
+from datetime import timedelta
+
+from envoy.config.overload.v3.overload_pb2 import OverloadAction, OverloadManager, ResourceMonitor, ThresholdTrigger, Trigger
+from envoy.extensions.resource_monitors.downstream_connections.v3.downstream_connections_pb2 import DownstreamConnectionsConfig
+from envoy.extensions.resource_monitors.fixed_heap.v3.fixed_heap_pb2 import FixedHeapConfig
+from google.protobuf.message import Message
+
+from envoy_configs.protos import duration, pack
+
+HEAP_BYTES = 1 << 30
+"""Half of the smallest machine an edge runs on by default (2 GiB)."""
+CONNECTIONS = 20_000
+SHRINK_HEAP_FROM = 0.95
+REFUSE_REQUESTS_FROM = 0.98
+
+_HEAP = "envoy.resource_monitors.fixed_heap"
+_REFRESH = timedelta(milliseconds=250)
+
+
+def manager() -> OverloadManager:
+    return OverloadManager(
+        refresh_interval=duration(_REFRESH),
+        resource_monitors=[
+            _monitor(_HEAP, FixedHeapConfig(max_heap_size_bytes=HEAP_BYTES)),
+            _monitor(
+                "envoy.resource_monitors.global_downstream_max_connections",
+                DownstreamConnectionsConfig(max_active_downstream_connections=CONNECTIONS),
+            ),
+        ],
+        actions=[
+            _at("envoy.overload_actions.shrink_heap", SHRINK_HEAP_FROM),
+            _at("envoy.overload_actions.stop_accepting_requests", REFUSE_REQUESTS_FROM),
+        ],
+    )
+
+
+def _monitor(name: str, config: Message) -> ResourceMonitor:
+    return ResourceMonitor(name=name, typed_config=pack(config))
+
+
+def _at(action: str, share: float) -> OverloadAction:
+    return OverloadAction(name=action, triggers=[Trigger(name=_HEAP, threshold=ThresholdTrigger(value=share))])
