@@ -7,6 +7,7 @@ several clients poll every second, so an answer is kept until something changes.
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ _MACHINES = "machines"
 _REALMS = {"ec2": _MACHINES, "autoscaling": _MACHINES, "s3": "s3"}
 """Services whose reads are cached, and what they have in common: a change in one empties the others' cache."""
 _CACHE_LIMIT = 256
+_ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
 _CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_RANGE")
 
 
@@ -41,7 +43,8 @@ class Gate:
         self._cache: dict[str, dict[object, Answer]] = {realm: {} for realm in _REALMS.values()}
 
     def answer(self, environ: dict[str, Any], body: bytes) -> Answer:
-        realm = _REALMS.get(_service(environ))
+        service = _service(environ)
+        realm = _REALMS.get(service)
         reads = _reads(environ, body)
         key = _key(environ, body)
         if realm and reads and (known := self._cache[realm].get(key)):
@@ -52,8 +55,8 @@ class Gate:
                 if len(self._cache[realm]) >= _CACHE_LIMIT:
                     self._cache[realm].clear()
                 self._cache[realm][key] = answer
-            elif realm:
-                self._cache[realm].clear()
+            elif not reads and (realm or not service):
+                self._forget(realm)
         if realm == _MACHINES and not reads:
             self._changed()
         return answer
@@ -66,6 +69,11 @@ class Gate:
             finally:
                 self._cache[_MACHINES].clear()
         self._changed()
+
+    def _forget(self, realm: str | None) -> None:
+        """A change in a realm empties its cache; a request without a signature may have changed any."""
+        for name in [realm] if realm else self._cache:
+            self._cache[name].clear()
 
     def _ask(self, environ: dict[str, Any], body: bytes) -> Answer:
         environ["wsgi.input"] = io.BytesIO(body)
@@ -100,13 +108,15 @@ def _service(environ: dict[str, Any]) -> str:
 
 
 def _action(environ: dict[str, Any], body: bytes) -> str:
-    if body.startswith(b"Action="):
-        return body[7:].partition(b"&")[0].decode()
+    if found := _ACTION.search(body):
+        return found[1].decode()
     return str(environ.get("HTTP_X_AMZ_TARGET") or environ["REQUEST_METHOD"])
 
 
 def _reads(environ: dict[str, Any], body: bytes) -> bool:
-    return _action(environ, body).startswith(("Describe", "GET", "HEAD"))
+    if _service(environ) == "s3":
+        return environ["REQUEST_METHOD"] in ("GET", "HEAD")
+    return _action(environ, body).startswith("Describe")
 
 
 def _key(environ: dict[str, Any], body: bytes) -> tuple[object, ...]:

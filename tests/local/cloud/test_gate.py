@@ -45,7 +45,8 @@ def test_a_change_of_machines_changes_groups_too_and_leaves_documents_alone() ->
     cloud.ask("autoscaling", FIND_MEMBERS)
     cloud.ask("s3", method="GET", path="/bucket/mesh.json")
     cloud.ask("ec2", RUN)
-    assert cloud.ask("autoscaling", FIND_MEMBERS) == "4"
+    cloud.ask("iam", b"Action=CreateRole")
+    assert cloud.ask("autoscaling", FIND_MEMBERS) == "5"
     assert cloud.ask("s3", method="GET", path="/bucket/mesh.json") == "2"
 
 
@@ -69,6 +70,18 @@ def test_only_changes_of_machines_are_told() -> None:
     assert cloud.changes == 1
     cloud.gate.run(lambda: None)
     assert cloud.changes == 2
+
+
+def test_a_change_asked_for_by_get_is_no_read() -> None:
+    cloud = Counter()
+    assert [cloud.ask("ec2", method="GET", path="/?Action=RunInstances") for _ in range(2)] == ["1", "2"]
+
+
+def test_an_upload_without_a_signature_is_seen_by_the_next_read() -> None:
+    cloud = Counter()
+    cloud.ask("s3", method="GET", path="/bucket/a")
+    cloud.ask("-", method="PUT", path="/bucket/a?X-Amz-Signature=-", HTTP_AUTHORIZATION="")
+    assert cloud.ask("s3", method="GET", path="/bucket/a") == "3"
 
 
 def test_other_services_are_always_asked() -> None:
