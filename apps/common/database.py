@@ -58,14 +58,10 @@ class Database:
     def _connected(self) -> ThreadedConnectionPool:
         with self._lock:
             if self._pool is None:
-                self._pool = ThreadedConnectionPool(
-                    0,
-                    POOL_SIZE,
-                    connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                    gssencmode="disable",
-                    sslmode="disable",
-                    **self._postgres.model_dump(),
-                )
+                options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "gssencmode": "disable", "sslmode": "disable"}
+                self._pool = ThreadedConnectionPool(0, POOL_SIZE, **options, **self._postgres.model_dump())
+                # How many it keeps when they come back; said to the constructor, it would open them all at once.
+                self._pool.minconn = POOL_SIZE
             return self._pool
 
     def _forget(self) -> None:
