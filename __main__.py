@@ -1,0 +1,222 @@
+"""The program: reads a stack's settings and composes the mesh of them. What a part is made of stands in `components`."""
+
+import sys
+from functools import partial
+
+import pulumi
+from pulumi import Output
+
+from components import control_plane, database, firewall_rules, machine_files, mesh_document, monitoring, policies, subnets
+from components.certificates import Certificates, CertificatesArgs, Holder
+from components.control_plane import ControlPlane, ControlPlaneArgs
+from components.database import Database, DatabaseArgs, DataVolume, DataVolumeArgs
+from components.edge import Edge, EdgeAddresses, EdgeAddressesArgs, EdgeArgs
+from components.firewall import Firewall, FirewallArgs
+from components.foundation import AGENT, CONTROL_PLANE, Foundation
+from components.machine_files import StackFacts
+from components.mesh_document import MeshDocument, MeshDocumentArgs
+from components.monitoring import Monitoring, MonitoringArgs
+from components.network import Network, NetworkArgs
+from components.passwords import Passwords, PasswordsArgs
+from components.registry import Registry, RegistryArgs
+from components.service_group import ServiceGroup, ServiceGroupArgs
+from components.tags import StackTags
+from model.contract import Role, database_secret, edge_tls_parameter
+from model.problems import ConfigError
+from model.spec import MeshSpec
+from settings import Settings, read_settings
+
+HTTPS = 443
+
+
+def main() -> None:
+    """Declares the stack; a mistake in its config ends the program before the first resource."""
+    try:
+        settings = read_settings()
+    except ConfigError as error:
+        pulumi.log.error(str(error))
+        sys.exit(1)
+    build(settings)
+
+
+def build(settings: Settings) -> None:
+    """All parts of the mesh, each from the ones before it, and the stack's outputs."""
+    mesh, tags = settings.mesh, StackTags(stack=settings.stack)
+    network = Network(
+        "network",
+        NetworkArgs(
+            cidr=mesh.network.cidr,
+            zones=settings.zones,
+            nat=mesh.network.nat,
+            public_ports=(mesh.edge.https, mesh.edge.http),
+            tags=tags,
+        ),
+    )
+    firewall = Firewall(
+        "firewall",
+        FirewallArgs(
+            vpc_id=network.vpc_id,
+            groups=firewall_rules.groups(mesh),
+            rules=firewall_rules.rules(mesh),
+            aws_prefix_list=network.s3_prefix_list,
+            tags=tags,
+        ),
+    )
+    addresses = EdgeAddresses("edge-address", EdgeAddressesArgs(count=mesh.edge.instances, tags=tags))
+    holders = holders_of(mesh)
+    foundation = Foundation(
+        region=settings.region,
+        ami=settings.ami,
+        tags=tags,
+        network=network,
+        firewall=firewall,
+        certificates=Certificates(
+            "tls", CertificatesArgs(domain=mesh.domain, holders=holders, edge_addresses=list(addresses.public_ips), tags=tags)
+        ),
+        registry=Registry("image", RegistryArgs(builds=builds_of(mesh), protect_data=mesh.production, tags=tags)),
+    )
+    facts = StackFacts(
+        stack=settings.stack,
+        region=settings.region,
+        mesh=mesh,
+        control_planes=tuple(map(str, control_plane.addresses(subnets.plan(mesh.network.cidr, len(settings.zones))))),
+    )
+    passwords = Passwords("password", PasswordsArgs(secrets=secrets_of(facts), protect_data=mesh.production, tags=tags))
+    planes = build_control_plane(foundation, facts)
+    store = build_database(foundation, facts, passwords) if mesh.database else None
+    build_edge(foundation, facts, addresses)
+    groups = {name: build_service(foundation, facts, name, passwords) for name in mesh.services}
+    watch = build_monitoring(foundation, facts, passwords)
+
+    port = "" if mesh.edge.https == HTTPS else f":{mesh.edge.https}"
+    pulumi.export("edgeUrls", [Output.format("https://{0}{1}", address, port) for address in addresses.public_ips])
+    pulumi.export("edgeAddresses", addresses.public_ips)
+    pulumi.export("caCertificate", foundation.certificates.ca_certificate)
+    pulumi.export("controlPlane", {"addresses": planes.addresses, "instances": planes.instance_ids})
+    pulumi.export("database", {"address": store.address, "instance": store.instance_id} if store else None)
+    pulumi.export("monitoring", {"address": watch.address, "instance": watch.instance_id})
+    pulumi.export("services", {name: service_output(mesh, name, group) for name, group in groups.items()})
+    pulumi.export("vpcId", network.vpc_id)
+
+
+def build_control_plane(foundation: Foundation, facts: StackFacts) -> ControlPlane:
+    """The mesh document and the machines that serve it."""
+    mesh, tags = facts.mesh, foundation.tags
+    content = mesh_document.render(mesh, stack=facts.stack, region=facts.region)
+    document = MeshDocument("document", MeshDocumentArgs(content=content, protect_data=mesh.production, tags=tags))
+    make = partial(machine_files.control_plane, facts)
+    settings = foundation.settings(
+        Role.CONTROL_PLANE,
+        control_plane.SERVICE,
+        make,
+        instance_type=mesh.machines.control_plane_type,
+        builds=[CONTROL_PLANE],
+        parameters=[edge_tls_parameter(facts.stack, item) for item in ("certificate", "key")],
+        statements=document.bucket_arn.apply(lambda arn: policies.control(facts.region, facts.stack, arn)),
+        after=document.ready,
+    )
+    data = foundation.user_data(make, app=foundation.registry.refs[CONTROL_PLANE], bucket=document.bucket)
+    return ControlPlane("control-plane", ControlPlaneArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=tags))
+
+
+def build_edge(foundation: Foundation, facts: StackFacts, addresses: EdgeAddresses) -> Edge:
+    """The machines that clients reach."""
+    make = partial(machine_files.edge, facts)
+    settings = foundation.settings(
+        Role.EDGE,
+        "edge",
+        make,
+        instance_type=facts.mesh.edge.instance_type,
+        statements=policies.take_address(facts.region, facts.stack),
+    )
+    data = [
+        foundation.user_data(make, allocation=allocation, public_ip=public_ip)
+        for allocation, public_ip in zip(addresses.allocation_ids, addresses.public_ips, strict=True)
+    ]
+    return Edge("edge", EdgeArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=foundation.tags))
+
+
+def build_service(foundation: Foundation, facts: StackFacts, name: str, passwords: Passwords) -> ServiceGroup:
+    """The machines of one service."""
+    spec, make = facts.mesh.services[name], partial(machine_files.service, facts, name)
+    built = spec.image.build
+    settings = foundation.settings(
+        Role.SERVICE,
+        name,
+        make,
+        instance_type=spec.instance_type,
+        builds=[built] if built else [],
+        after=passwords.ready if "postgres" in spec.calls else [],
+    )
+    return ServiceGroup(
+        name,
+        ServiceGroupArgs(
+            service=name,
+            zones=foundation.network.zones,
+            fewest=spec.replicas.min,
+            most=spec.replicas.max,
+            user_data=foundation.user_data(make, app=foundation.registry.refs[built] if built else str(spec.image.ref)),
+            settings=settings,
+            tags=foundation.tags,
+        ),
+    )
+
+
+def build_database(foundation: Foundation, facts: StackFacts, passwords: Passwords) -> Database:
+    """Postgres and its volume."""
+    spec, tags = facts.mesh.database, foundation.tags
+    if spec is None:
+        raise ValueError("the mesh has no database; ask before building one")
+    zone = foundation.network.zones[0]
+    volume = DataVolume(
+        "database-data",
+        DataVolumeArgs(zone=zone, size_gib=spec.storage_gib, protect_data=facts.mesh.protect_data, tags=tags),
+    )
+    make = partial(machine_files.database, facts)
+    settings = foundation.settings(Role.DATABASE, database.SERVICE, make, instance_type=spec.instance_type, after=passwords.ready)
+    data = foundation.user_data(make, volume=volume.volume_id)
+    return Database("database", DatabaseArgs(zone=zone, volume_id=volume.volume_id, user_data=data, settings=settings, tags=tags))
+
+
+def build_monitoring(foundation: Foundation, facts: StackFacts, passwords: Passwords) -> Monitoring:
+    """The machine that watches the others."""
+    make = partial(machine_files.monitoring, facts)
+    settings = foundation.settings(
+        Role.MONITORING,
+        monitoring.SERVICE,
+        make,
+        instance_type=facts.mesh.observability.instance_type,
+        statements=[policies.discover()],
+        after=passwords.ready,
+    )
+    return Monitoring(
+        "monitoring",
+        MonitoringArgs(zones=foundation.network.zones, user_data=foundation.user_data(make), settings=settings, tags=foundation.tags),
+    )
+
+
+def holders_of(mesh: MeshSpec) -> list[Holder]:
+    """Who gets a mesh certificate: every kind of machine with an Envoy, and the control planes."""
+    holders = [Holder(Role.EDGE, "edge"), Holder(Role.CONTROL_PLANE, control_plane.SERVICE)]
+    holders += [Holder(Role.SERVICE, name) for name in mesh.services]
+    return [*holders, Holder(Role.DATABASE, database.SERVICE)] if mesh.database else holders
+
+
+def builds_of(mesh: MeshSpec) -> list[str]:
+    """Directories of all images that are ours to build."""
+    return [AGENT, CONTROL_PLANE, *(service.image.build for service in mesh.services.values() if service.image.build)]
+
+
+def secrets_of(facts: StackFacts) -> dict[str, str]:
+    """Who has a password → the name of its secret."""
+    users = ["postgres", *facts.mesh.callers_of("postgres")] if facts.mesh.database else []
+    return {"grafana": machine_files.grafana_secret(facts.stack), **{user: database_secret(facts.stack, user) for user in users}}
+
+
+def service_output(mesh: MeshSpec, name: str, group: ServiceGroup) -> dict[str, object]:
+    """What the stack's outputs say of a service."""
+    routes = mesh.services[name].routes
+    return {"group": group.group_name, "prefix": routes[0].prefix if routes else None, "auth": "none"}
+
+
+main()

@@ -1,0 +1,1 @@
+"""Pulumi components of the mesh, one noun a file; each takes a frozen `XArgs` and can be used by other programs."""

@@ -1,0 +1,122 @@
+"""Who may call whom, on which port: the mesh's arrows as data, made from its model and nothing else."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from model.contract import (
+    CONSOLE_PORT,
+    INGRESS_PORT,
+    METRICS_PORT,
+    POSTGRES_PORT,
+    XDS_PORT,
+    Role,
+)
+from model.spec import MeshSpec
+
+INTERNET = "internet"
+"""Any address: callers of the edge, and what machines call outside."""
+AWS = "aws"
+"""The interface endpoints and the S3 gateway endpoint of a VPC without NAT."""
+MACHINE = "machine"
+"""Security group that every machine has."""
+ENVOY = "envoy"
+"""Security group that every machine with an Envoy has; keeps the control plane's rules few in a large mesh."""
+EDGE = "edge"
+DATABASE = "database"
+CONTROL_PLANE = "control-plane"
+MONITORING = "monitoring"
+ENDPOINTS = "endpoints"
+"""Security group of the interface endpoints."""
+HTTPS = 443
+HTTP = 80
+
+
+def service_group(name: str) -> str:
+    """Name of a service's security group; the prefix keeps it apart from the groups of roles."""
+    return f"service-{name}"
+
+
+@dataclass(frozen=True, order=True)
+class Rule:
+    """`caller` may open TCP connections to `port` of `callee`; both are names of groups, or `INTERNET` or `AWS`."""
+
+    caller: str
+    callee: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.caller} may call {self.callee} on port {self.port}"
+
+
+def groups(mesh: MeshSpec) -> list[str]:
+    """Names of all security groups of a mesh."""
+    names = [MACHINE, ENVOY, EDGE, CONTROL_PLANE, MONITORING, *map(service_group, mesh.services)]
+    if mesh.database:
+        names.append(DATABASE)
+    if mesh.network.nat == "none":
+        names.append(ENDPOINTS)
+    return names
+
+
+def groups_of(role: Role, service: str) -> list[str]:
+    """The security groups that a machine has, its own first."""
+    own = service_group(service) if role is Role.SERVICE else role.value
+    envoy = role in (Role.EDGE, Role.SERVICE, Role.DATABASE)
+    return [own, ENVOY, MACHINE] if envoy else [own, MACHINE]
+
+
+def rules(mesh: MeshSpec) -> list[Rule]:
+    """Every connection that the mesh needs, sorted; what is not listed is refused. Raises ValueError beyond a quota."""
+    wanted = sorted({*_traffic(mesh), *_control(), *_observation(mesh), *_outside(mesh)})
+    _check_quota(wanted, mesh.quotas.rules_per_group)
+    return wanted
+
+
+def _traffic(mesh: MeshSpec) -> Iterator[Rule]:
+    yield Rule(INTERNET, EDGE, mesh.edge.https)
+    yield Rule(INTERNET, EDGE, mesh.edge.http)
+    for name, service in mesh.services.items():
+        if service.routes:
+            yield Rule(EDGE, service_group(name), INGRESS_PORT)
+        for callee in service.calls:
+            if callee == "postgres":
+                yield Rule(service_group(name), DATABASE, POSTGRES_PORT)
+            else:
+                yield Rule(service_group(name), service_group(callee), INGRESS_PORT)
+
+
+def _control() -> Iterator[Rule]:
+    yield Rule(ENVOY, CONTROL_PLANE, XDS_PORT)
+    yield Rule(CONTROL_PLANE, ENVOY, METRICS_PORT)
+
+
+def _observation(mesh: MeshSpec) -> Iterator[Rule]:
+    yield Rule(MONITORING, ENVOY, METRICS_PORT)
+    yield Rule(MONITORING, CONTROL_PLANE, CONSOLE_PORT)
+    for name, service in mesh.services.items():
+        if service.protocol == "http":
+            yield Rule(MONITORING, service_group(name), INGRESS_PORT)
+
+
+def _outside(mesh: MeshSpec) -> Iterator[Rule]:
+    """AWS's APIs and registries; plain HTTP is Ubuntu's package archive, whose packages are signed."""
+    if mesh.network.nat == "none":
+        yield Rule(MACHINE, AWS, HTTPS)
+        yield Rule(MACHINE, ENDPOINTS, HTTPS)
+        outside = [EDGE]
+    else:
+        outside = [MACHINE]
+    for caller in outside:
+        yield Rule(caller, INTERNET, HTTPS)
+        yield Rule(caller, INTERNET, HTTP)
+
+
+def _check_quota(wanted: list[Rule], quota: int) -> None:
+    for direction, count in (("in", Counter(rule.callee for rule in wanted)), ("out", Counter(rule.caller for rule in wanted))):
+        for group, number in count.items():
+            if number > quota and group not in (INTERNET, AWS):
+                raise ValueError(
+                    f"security group {group!r} needs {number} rules {direction}, the quota is {quota}: "
+                    "split the service, or raise the quota at AWS and write it as `quotas: {rulesPerGroup: …}`"
+                )

@@ -1,0 +1,81 @@
+"""What every machine stands on: an identity of its own, its security groups, and everything that must exist before it boots."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi import Input, Output
+
+from components import firewall_rules, user_data
+from components.certificates import Certificates
+from components.firewall import Firewall
+from components.identity import Identity, IdentityArgs
+from components.machine_files import Built, reads
+from components.machine_settings import MachineSettings
+from components.network import Network
+from components.policies import Statement
+from components.registry import Registry
+from components.tags import StackTags
+from components.user_data import MachineFiles
+from model.contract import Role
+
+AGENT = "apps/agent"
+CONTROL_PLANE = "apps/control_plane"
+Make = Callable[[Built], MachineFiles]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foundation:
+    """The parts of a stack that its machines share."""
+
+    region: str
+    ami: str
+    tags: StackTags
+    network: Network
+    firewall: Firewall
+    certificates: Certificates
+    registry: Registry
+
+    def settings(
+        self,
+        role: Role,
+        service: str,
+        make: Make,
+        *,
+        instance_type: str,
+        builds: Sequence[str] = (),
+        parameters: Sequence[str] = (),
+        statements: Input[Sequence[Statement]] = (),
+        after: Sequence[pulumi.Resource] = (),
+    ) -> MachineSettings:
+        """Identity and fences of a machine that boots from what `make` makes.
+
+        Its role reads what its agent reads and `parameters`; it pulls the agent's image and those of `builds`.
+        """
+        wanted = reads(make(Built()))
+        identity = Identity(
+            f"{role}-{service}" if role is Role.SERVICE else role.value,
+            IdentityArgs(
+                role=role,
+                service=service,
+                region=self.region,
+                parameters=[*wanted.parameters, *parameters],
+                secrets=wanted.secrets,
+                repositories=[self.registry.repository_arns[build] for build in (AGENT, *builds)],
+                statements=statements,
+                tags=self.tags,
+            ),
+        )
+        return MachineSettings(
+            ami=self.ami,
+            instance_type=instance_type,
+            profile_name=identity.profile_name,
+            profile_arn=identity.profile_arn,
+            security_groups=self.firewall.ids_of(firewall_rules.groups_of(role, service)),
+            ready=[*self.network.ready, *self.firewall.ready, *self.certificates.ready, *identity.ready, *after],
+        )
+
+    def user_data(self, make: Make, **known: Input[str]) -> Output[str]:
+        """User data made from `known` (fields of `Built`) once Pulumi knows them."""
+        values = Output.all(agent=self.registry.refs[AGENT], **known)
+        return values.apply(lambda built: user_data.render(make(Built(**built))))

@@ -1,0 +1,228 @@
+"""What each machine role boots from: Compose file, agent's task and templates, made from the mesh alone. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import yaml
+
+from components import compose_files
+from components.compose_files import ContainerImage, Containers
+from components.log_groups import log_group_name
+from components.user_data import FIRST_UNPRIVILEGED_PORT, Directory, MachineFiles
+from envoy_configs import bootstrap
+from model.contract import Role, ca_parameter, database_secret, parameter_name, tls_parameter
+from model.spec import MeshSpec
+from observability import prometheus
+
+DATABASE_SERVICE = "postgres"
+MONITORING_SERVICE = "monitoring"
+VOLUME_LABEL = "mesh-data"
+GRAFANA_PASSWORD = "GF_SECURITY_ADMIN_PASSWORD"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What is only known while Pulumi runs, as plain values."""
+
+    agent: str = ""
+    """Reference of the agent's image."""
+    app: str = ""
+    """Reference of the role's own image: the service's app, or the control plane."""
+    bucket: str = ""
+    """Bucket of the mesh document."""
+    allocation: str = ""
+    """Allocation id of the edge's Elastic IP."""
+    public_ip: str = ""
+    """The edge's Elastic IP."""
+    volume: str = ""
+    """Id of the database's data volume."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackFacts:
+    """What all machines of a stack have in common and the program knows from the start."""
+
+    stack: str
+    region: str
+    mesh: MeshSpec
+    control_planes: tuple[str, ...]
+    """Addresses of the control planes."""
+
+
+def edge(facts: StackFacts, built: Built) -> MachineFiles:
+    """An edge; its address is its own only where all machines are one host's."""
+    mesh = facts.mesh
+    public = built.public_ip if mesh.is_local else ""
+    compose = compose_files.edge(_containers(facts, Role.EDGE, "edge", built), envoy=ContainerImage(ref=mesh.machines.images.envoy))
+    return MachineFiles(
+        compose=compose,
+        agent={**_keys(facts, Role.EDGE, "edge"), "allocation": built.allocation},
+        templates=_envoy_template(facts, Role.EDGE, "edge", public_addresses=public),
+        lowest_port=min(mesh.edge.https, mesh.edge.http, FIRST_UNPRIVILEGED_PORT),
+        own_loopback=mesh.is_local,
+    )
+
+
+def service(facts: StackFacts, name: str, built: Built) -> MachineFiles:
+    """A machine of a service's group."""
+    mesh, spec = facts.mesh, facts.mesh.services[name]
+    secrets: dict[str, dict[str, str]] = {variable: {"parameter": parameter} for variable, parameter in spec.secrets.items()}
+    if "postgres" in spec.calls:
+        secrets["PGPASSWORD"] = {"secret": database_secret(facts.stack, name)}
+    return MachineFiles(
+        compose=compose_files.service(
+            _containers(facts, Role.SERVICE, name, built),
+            envoy=ContainerImage(ref=mesh.machines.images.envoy),
+            app=ContainerImage(ref=built.app, local_command=spec.image.local_command),
+            name=name,
+            spec=spec,
+        ),
+        agent={**_keys(facts, Role.SERVICE, name), "environment": secrets},
+        templates=_envoy_template(facts, Role.SERVICE, name),
+        own_loopback=mesh.is_local,
+    )
+
+
+def control_plane(facts: StackFacts, built: Built) -> MachineFiles:
+    """A control plane."""
+    mesh = facts.mesh
+    return MachineFiles(
+        compose=compose_files.control_plane(
+            _containers(facts, Role.CONTROL_PLANE, "control-plane", built),
+            image=ContainerImage(ref=built.app, local_command="python -m apps.control_plane"),
+            environment={"MESH_STACK": facts.stack, "MESH_BUCKET": built.bucket, "MESH_DOMAIN": mesh.domain},
+        ),
+        agent=_keys(facts, Role.CONTROL_PLANE, "control-plane"),
+        own_loopback=mesh.is_local,
+    )
+
+
+def database(facts: StackFacts, built: Built) -> MachineFiles:
+    """The Postgres machine."""
+    mesh, images = facts.mesh, facts.mesh.machines.images
+    users = mesh.callers_of("postgres")
+    secrets = {"POSTGRES_PASSWORD": {"secret": database_secret(facts.stack, compose_files.DATABASE_ADMIN)}}
+    secrets |= {_password_variable(user): {"secret": database_secret(facts.stack, user)} for user in users}
+    return MachineFiles(
+        compose=compose_files.database(
+            _containers(facts, Role.DATABASE, DATABASE_SERVICE, built),
+            envoy=ContainerImage(ref=images.envoy),
+            postgres=ContainerImage(ref=images.postgres),
+        ),
+        agent={
+            **_keys(facts, Role.DATABASE, DATABASE_SERVICE),
+            "environment": secrets,
+            "volume": {"id": built.volume, "label": VOLUME_LABEL, "mount": "/var/lib/mesh/postgres"},
+        },
+        templates={**_envoy_template(facts, Role.DATABASE, DATABASE_SERVICE), "initdb/users.sh": _users_script(users)},
+        directories=(Directory(path="/var/lib/mesh", owner=0),),
+        own_loopback=mesh.is_local,
+    )
+
+
+def monitoring(facts: StackFacts, built: Built) -> MachineFiles:
+    """The monitoring machine."""
+    mesh, images = facts.mesh, facts.mesh.machines.images
+    compose = compose_files.monitoring(
+        _containers(facts, Role.MONITORING, MONITORING_SERVICE, built, environment={"MESH_EC2_ENDPOINT": _ec2_endpoint(facts.region)}),
+        prometheus=ContainerImage(ref=images.prometheus),
+        grafana=ContainerImage(ref=images.grafana),
+        alertmanager=ContainerImage(ref=images.alertmanager),
+        retention=mesh.observability.prometheus.retention,
+    )
+    return MachineFiles(
+        compose=compose,
+        agent={"owner": compose_files.NOBODY, "environment": {GRAFANA_PASSWORD: {"secret": grafana_secret(facts.stack)}}},
+        templates=monitoring_templates(facts),
+        directories=tuple(
+            Directory(path=f"/var/lib/mesh/{name}", owner=compose_files.NOBODY) for name in ("prometheus", "alertmanager", "grafana")
+        ),
+        own_loopback=mesh.is_local,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reads:
+    """Names of the secrets that a machine's agent reads, which its role must therefore allow."""
+
+    parameters: tuple[str, ...]
+    secrets: tuple[str, ...]
+
+
+def reads(files: MachineFiles) -> Reads:
+    """What the agent's task names; it depends on nothing that only a running Pulumi knows."""
+    sources = [source for part in ("files", "environment") for source in files.agent.get(part, {}).values()]
+    return Reads(
+        parameters=tuple(sorted(source["parameter"] for source in sources if "parameter" in source)),
+        secrets=tuple(sorted(source["secret"] for source in sources if "secret" in source)),
+    )
+
+
+def monitoring_templates(facts: StackFacts) -> dict[str, str]:
+    """The configs of the monitoring machine's programs."""
+    config = prometheus.config(facts.mesh, stack=facts.stack, region=facts.region, directory=compose_files.RUN)
+    return {"prometheus.yaml": yaml.safe_dump(config, sort_keys=False, width=10**9)}
+
+
+def grafana_secret(stack: str) -> str:
+    """Secrets Manager name of Grafana's admin password."""
+    return parameter_name(stack, "grafana", "admin")
+
+
+def _ec2_endpoint(region: str) -> str:
+    """Where a process on the machine finds EC2's API; Compose takes the variable from its own environment, if it has one."""
+    return f"${{AWS_ENDPOINT_URL:-https://ec2.{region}.amazonaws.com}}"
+
+
+def _containers(facts: StackFacts, role: Role, service: str, built: Built, *, environment: Mapping[str, str] | None = None) -> Containers:
+    return Containers(
+        agent=ContainerImage(ref=built.agent, local_command="python -m apps.agent"),
+        log_group=log_group_name(facts.stack, role, service),
+        region=facts.region,
+        environment=environment or {},
+        user=_user(role),
+        is_local=facts.mesh.is_local,
+    )
+
+
+def _keys(facts: StackFacts, role: Role, service: str) -> dict[str, object]:
+    """The agent's task on every machine with a mesh certificate."""
+    files = {
+        "tls/ca.pem": {"parameter": ca_parameter(facts.stack)},
+        "tls/certificate.pem": {"parameter": tls_parameter(facts.stack, role, service, "certificate")},
+        "tls/key.pem": {"parameter": tls_parameter(facts.stack, role, service, "key")},
+    }
+    return {"files": files, "owner": _user(role)}
+
+
+def _user(role: Role) -> int:
+    return compose_files.POSTGRES_USER if role is Role.DATABASE else compose_files.ENVOY_USER
+
+
+def _envoy_template(facts: StackFacts, role: Role, service: str, *, public_addresses: str = "") -> dict[str, str]:
+    args = bootstrap.BootstrapArgs(
+        role=role,
+        service=service,
+        domain=facts.mesh.domain,
+        control_planes=facts.control_planes,
+        public_addresses=public_addresses,
+    )
+    return {bootstrap.TEMPLATE_NAME: bootstrap.template(args)}
+
+
+def _password_variable(user: str) -> str:
+    return "PASSWORD_" + user.upper().replace("-", "_")
+
+
+def _users_script(users: list[str]) -> str:
+    """Run by the image's entrypoint when the data directory is new; each service is a user and owns its own schema."""
+    lines = ["set -eu"]
+    for user in users:
+        lines += [
+            'psql --no-psqlrc -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" <<\'SQL\'',
+            f'\\set password `printf %s "${_password_variable(user)}"`',
+            f"CREATE ROLE \"{user}\" LOGIN PASSWORD :'password';",
+            f'CREATE SCHEMA AUTHORIZATION "{user}";',
+            "SQL",
+        ]
+    return "\n".join([*lines, ""])

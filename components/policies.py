@@ -1,0 +1,138 @@
+"""IAM policies as pure functions: what each kind of machine may do and nothing beside.
+
+Names are known before the resources exist, so most statements need no output; `*` for the account is safe in a
+role's own policy, since other accounts' resources would have to allow it too.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from model.contract import TAG_STACK
+
+Statement = dict[str, Any]
+Policy = dict[str, Any]
+
+
+def assumed_by(service: str) -> Policy:
+    """Trust policy: an AWS service may take the role."""
+    return _policy([{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}])
+
+
+def machine(statements: Sequence[Statement]) -> Policy:
+    """Policy of a machine's role: Session Manager and what else its duties need."""
+    return _policy([_session_manager(), *statements])
+
+
+def write_logs(group_arns: Sequence[str]) -> Policy:
+    """Policy of a service that writes to the given log groups."""
+    return _policy([logs(group_arns)])
+
+
+def logs(group_arns: Sequence[str]) -> Statement:
+    """May write to log streams of the groups."""
+    return _allow(
+        ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+        [arn.removesuffix(":*") + ":*" for arn in group_arns],
+    )
+
+
+def parameters(region: str, names: Sequence[str]) -> Statement:
+    """May read these SSM parameters; the key `aws/ssm` lets the account's readers decrypt."""
+    return _allow(["ssm:GetParameter", "ssm:GetParameters"], [f"arn:aws:ssm:{region}:*:parameter{name}" for name in sorted(names)])
+
+
+def secrets(region: str, names: Sequence[str]) -> Statement:
+    """May read these Secrets Manager secrets; AWS appends six characters to a secret's name in its ARN."""
+    return _allow(["secretsmanager:GetSecretValue"], [f"arn:aws:secretsmanager:{region}:*:secret:{name}-??????" for name in sorted(names)])
+
+
+def pull_images(repository_arns: Sequence[str]) -> list[Statement]:
+    """May pull from these ECR repositories; the token itself has no resource."""
+    return [
+        _allow(["ecr:GetAuthorizationToken"], ["*"]),
+        _allow(["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], sorted(set(repository_arns))),
+    ]
+
+
+def take_address(region: str, stack: str) -> list[Statement]:
+    """May move the stack's Elastic IPs between the stack's machines."""
+    kinds = ("elastic-ip", "instance")
+    return [
+        _of_stack(["ec2:AssociateAddress"], [f"arn:aws:ec2:{region}:*:{kind}/*" for kind in kinds], "aws", stack),
+        _allow(["ec2:DescribeAddresses"], ["*"]),
+    ]
+
+
+def control(region: str, stack: str, bucket_arn: str) -> list[Statement]:
+    """May read the mesh document, share state with its replica, see machines, and finish the lifecycle hooks of the stack's groups."""
+    groups = [f"arn:aws:autoscaling:{region}:*:autoScalingGroup:*:autoScalingGroupName/*"]
+    finish = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:SetInstanceHealth"]
+    return [
+        _allow(["s3:GetObject"], [f"{bucket_arn}/documents/*"]),
+        _allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], [f"{bucket_arn}/control/*"]),
+        _allow(["s3:ListBucket"], [bucket_arn]),
+        discover(),
+        _allow(
+            [
+                "autoscaling:DescribeAutoScalingGroups",
+                "autoscaling:DescribeAutoScalingInstances",
+                "autoscaling:DescribeLifecycleHooks",
+            ],
+            ["*"],
+        ),
+        _of_stack(finish, groups, "autoscaling", stack),
+    ]
+
+
+def discover() -> Statement:
+    """May list machines; EC2's Describe actions know no resources."""
+    return _allow(["ec2:DescribeAvailabilityZones", "ec2:DescribeInstances"], ["*"])
+
+
+def tls_only(bucket_arn: str) -> Policy:
+    """Bucket policy that refuses everything that does not come by TLS."""
+    return _policy(
+        [
+            {
+                "Sid": "TlsOnly",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [bucket_arn, f"{bucket_arn}/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ]
+    )
+
+
+def _session_manager() -> Statement:
+    """What the SSM agent needs. AWS's managed policy also reads every parameter of the account, which is why it is not used."""
+    return _allow(
+        [
+            "ec2messages:AcknowledgeMessage",
+            "ec2messages:DeleteMessage",
+            "ec2messages:FailMessage",
+            "ec2messages:GetEndpoint",
+            "ec2messages:GetMessages",
+            "ec2messages:SendReply",
+            "ssm:UpdateInstanceInformation",
+            "ssmmessages:CreateControlChannel",
+            "ssmmessages:CreateDataChannel",
+            "ssmmessages:OpenControlChannel",
+            "ssmmessages:OpenDataChannel",
+        ],
+        ["*"],
+    )
+
+
+def _of_stack(actions: Sequence[str], resources: Sequence[str], service: str, stack: str) -> Statement:
+    condition = {"StringEquals": {f"{service}:ResourceTag/{TAG_STACK}": stack}}
+    return {**_allow(actions, resources), "Condition": condition}
+
+
+def _allow(actions: Sequence[str], resources: Sequence[str]) -> Statement:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
+
+
+def _policy(statements: Sequence[Statement]) -> Policy:
+    return {"Version": "2012-10-17", "Statement": list(statements)}

@@ -1,0 +1,1 @@
+"""What watches the mesh: Prometheus' config and rules, Grafana's dashboards. Imports the model only."""

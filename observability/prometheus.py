@@ -1,0 +1,87 @@
+"""Prometheus' config: it finds every machine by its tags, as the control plane does. Pure."""
+
+from typing import Any
+
+from model.contract import (
+    ALERTMANAGER_PORT,
+    APP_METRICS_PATH,
+    CONSOLE_PORT,
+    INGRESS_PORT,
+    METRICS_PORT,
+    TAG_ROLE,
+    TAG_SERVICE,
+    TAG_STACK,
+    Role,
+)
+from model.spec import MeshSpec
+
+SCRAPE_INTERVAL = "5s"
+SCRAPE_TIMEOUT = "4s"
+REFRESH_INTERVAL = "15s"
+"""How soon a new machine is scraped; each refresh is one DescribeInstances a job."""
+ENVOY_ROLES = (Role.EDGE, Role.SERVICE, Role.DATABASE)
+RULES_FILE = "prometheus-rules.yaml"
+ENDPOINT = "${MESH_EC2_ENDPOINT}"
+"""Where EC2's API is; the machine's environment says it, since Prometheus reads no `AWS_ENDPOINT_URL`."""
+
+
+def config(mesh: MeshSpec, *, stack: str, region: str, directory: str) -> dict[str, Any]:
+    """The whole config; `directory` is where the rules file lies on the machine."""
+    http = [name for name, service in mesh.services.items() if service.protocol == "http" and service.image.build]
+    jobs = [
+        _job("envoy", stack, region, METRICS_PORT, roles=ENVOY_ROLES, path="/stats/prometheus", parameters={"usedonly": [""]}),
+        _job("control-plane", stack, region, CONSOLE_PORT, roles=(Role.CONTROL_PLANE,), path="/metrics"),
+    ]
+    if http:
+        jobs.append(_job("app", stack, region, INGRESS_PORT, roles=(Role.SERVICE,), path=APP_METRICS_PATH, services=http))
+    jobs.append({"job_name": "prometheus", "static_configs": [{"targets": ["${MESH_ADDRESS}:9090"]}]})
+    return {
+        "global": {
+            "scrape_interval": SCRAPE_INTERVAL,
+            "scrape_timeout": SCRAPE_TIMEOUT,
+            "evaluation_interval": SCRAPE_INTERVAL,
+            "external_labels": {"stack": stack},
+        },
+        "rule_files": [f"{directory}/{RULES_FILE}"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"${{MESH_ADDRESS}}:{ALERTMANAGER_PORT}"]}]}]},
+        "scrape_configs": jobs,
+    }
+
+
+def _job(
+    name: str,
+    stack: str,
+    region: str,
+    port: int,
+    *,
+    roles: tuple[Role, ...],
+    path: str,
+    parameters: dict[str, list[str]] | None = None,
+    services: list[str] | None = None,
+) -> dict[str, Any]:
+    filters = [
+        {"name": f"tag:{TAG_STACK}", "values": [stack]},
+        {"name": f"tag:{TAG_ROLE}", "values": [role.value for role in roles]},
+        {"name": "instance-state-name", "values": ["running"]},
+    ]
+    if services is not None:
+        filters.append({"name": f"tag:{TAG_SERVICE}", "values": services})
+    return {
+        "job_name": name,
+        "metrics_path": path,
+        **({"params": parameters} if parameters else {}),
+        "ec2_sd_configs": [
+            {"region": region, "endpoint": ENDPOINT, "port": port, "refresh_interval": REFRESH_INTERVAL, "filters": filters},
+        ],
+        "relabel_configs": [
+            {"source_labels": [f"__meta_ec2_tag_{_label(TAG_ROLE)}"], "target_label": "role"},
+            {"source_labels": [f"__meta_ec2_tag_{_label(TAG_SERVICE)}"], "target_label": "service"},
+            {"source_labels": ["__meta_ec2_availability_zone"], "target_label": "zone"},
+            {"source_labels": ["__meta_ec2_instance_id"], "target_label": "instance_id"},
+        ],
+    }
+
+
+def _label(tag: str) -> str:
+    """Prometheus' form of a tag's name in a label."""
+    return "".join(character if character.isalnum() else "_" for character in tag)

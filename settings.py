@@ -1,0 +1,125 @@
+"""The program's settings: the only reader of Pulumi's config.
+
+Everything is checked here, before the first resource is declared; a mistake ends the program with its message alone.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+
+from components import subnets
+from components.firewall_rules import rules
+from model.contract import PROJECT
+from model.problems import ConfigError, Problem
+from model.read import read_mesh
+from model.spec import MeshSpec
+
+KMS_PROVIDERS = ("awskms:", "azurekeyvault:", "gcpkms:", "hashivault:")
+PROJECT_DIRECTORY = Path(__file__).parent
+PLACEHOLDER_DIGEST = "@sha256:" + "0" * 64
+LOCAL_AMI = "ami-00000000"
+"""A local machine boots no image; EC2's API wants a name for one nevertheless."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the program builds."""
+
+    stack: str
+    region: str
+    zones: list[str]
+    """Names of the availability zones."""
+    mesh: MeshSpec
+    ami: str
+
+
+def read_settings() -> Settings:
+    """Reads and checks the stack's config; raises ConfigError with every mistake."""
+    config, problems = pulumi.Config(), []
+    region = pulumi.Config("aws").get("region")
+    if not region:
+        problems.append(Problem("aws:region", "(not set)", "a stack lies in one region", "add `aws:region: eu-central-1`"))
+    mesh = _mesh(config, problems)
+    zones = _zones(config, region or "", mesh.network.zones if mesh else 1, problems)
+    if mesh:
+        problems += _quota_problems(mesh)
+        if mesh.production and not mesh.is_local:
+            problems += _secrets_provider_problems(_secrets_provider(pulumi.get_stack()))
+            problems += _unlocked_images(mesh)
+    if problems or mesh is None or region is None:
+        raise ConfigError(problems)
+    return Settings(stack=pulumi.get_stack(), region=region, zones=zones, mesh=mesh, ami=mesh.machines.ami or LOCAL_AMI)
+
+
+def _mesh(config: pulumi.Config, problems: list[Problem]) -> MeshSpec | None:
+    root = f"{PROJECT}:mesh"
+    try:
+        text = config.get("mesh")
+        return read_mesh(json.loads(text) if text else None, local=config.get_bool("local") or False, root=root)
+    except json.JSONDecodeError:
+        problems.append(Problem(root, "text", "a mesh is a mapping with domain, network and services", "see the README's example"))
+    except ConfigError as error:
+        problems += error.problems
+    return None
+
+
+def _zones(config: pulumi.Config, region: str, count: int, problems: list[Problem]) -> list[str]:
+    """Named zones, for accounts that lack one of the first letters; else the region's first."""
+    named: Any = config.get_object("zoneNames")
+    if not named:
+        return subnets.zone_names(region, count)
+    path = f"{PROJECT}:zoneNames"
+    if not isinstance(named, list) or not all(re.fullmatch(re.escape(region) + "[a-z]", str(zone)) for zone in named):
+        problems.append(Problem(path, repr(named), f"zones are names of {region}'s zones", f"write for example [{region}a, {region}b]"))
+    elif len(set(named)) != len(named) or len(named) != count:
+        rule = f"the mesh spreads over {count} zones, each named once"
+        problems.append(Problem(path, repr(named), rule, f"name {count} different zones, or change `network.zones`"))
+    else:
+        return [str(zone) for zone in named]
+    return []
+
+
+def _quota_problems(mesh: MeshSpec) -> list[Problem]:
+    try:
+        rules(mesh)
+    except ValueError as error:
+        message, _, fix = str(error).partition(": ")
+        return [Problem(f"{PROJECT}:mesh.services", f"{len(mesh.services)} services", message, fix)]
+    return []
+
+
+def _secrets_provider(stack: str) -> str | None:
+    """Pulumi keeps it beside the config, in the same file, and shows it to no program."""
+    file = PROJECT_DIRECTORY / f"Pulumi.{stack}.yaml"
+    document = yaml.safe_load(file.read_text()) if file.exists() else None
+    return document.get("secretsprovider") if isinstance(document, dict) else None
+
+
+def _secrets_provider_problems(provider: str | None) -> list[Problem]:
+    """The mesh's keys lie in the stack's state; a passphrase protects them with something nobody can revoke."""
+    if str(provider or "").startswith(KMS_PROVIDERS):
+        return []
+    return [
+        Problem(
+            "secretsprovider",
+            repr(provider) if provider else "(not set)",
+            "production keeps the secrets in the stack's state under a KMS key",
+            'run `pulumi stack change-secrets-provider "awskms://alias/…"`',
+        )
+    ]
+
+
+def _unlocked_images(mesh: MeshSpec) -> list[Problem]:
+    """A stack that was never deployed may be previewed with placeholders for digests, not deployed."""
+    if pulumi.runtime.is_dry_run():
+        return []
+    rule = "this digest is a placeholder, no image has it"
+    return [
+        Problem(f"{PROJECT}:mesh.machines.images.{name}", repr(ref), rule, "run `./mesh images lock`, which asks the registry")
+        for name, ref in mesh.machines.images.model_dump().items()
+        if ref.endswith(PLACEHOLDER_DIGEST)
+    ]
