@@ -1,11 +1,14 @@
-"""A small pool of Postgres connections that outlives a restart of the database (psycopg2 pool, libpq)."""
+"""A small pool of Postgres connections that outlives a restart of the database.
+
+psycopg2's own pool closes connections that other threads hold when it is emptied, so after a restart one failure
+would spread; here only idle ones are thrown away.
+"""
 
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import psycopg2
-from psycopg2.pool import ThreadedConnectionPool
 
 from apps.common.machine import Postgres
 
@@ -20,9 +23,9 @@ class Database:
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-        self._pool: ThreadedConnectionPool | None = None
         self._slots = threading.BoundedSemaphore(POOL_SIZE)
         self._lock = threading.Lock()
+        self._idle: list[Any] = []
 
     def run(self, work: Callable[[Any], Result]) -> Result:
         """What `work(cursor)` returns, in a transaction; `work` must be safe to run twice.
@@ -30,42 +33,36 @@ class Database:
         Waits for a free connection. Raises psycopg2.Error when the database cannot be reached twice in a row.
         """
         with self._slots:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
             try:
-                return self._once(work)
+                return self._once(work, connection)
             except (psycopg2.OperationalError, psycopg2.InterfaceError):
-                self._forget()
-                return self._once(work)
+                self.close()
+                return self._once(work, None)
 
     def close(self) -> None:
         """Closes idle connections; those in use end with their work."""
-        self._forget()
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
 
-    def _once(self, work: Callable[[Any], Result]) -> Result:
-        pool = self._connected()
-        connection = pool.getconn()
-        broken = True
+    def _once(self, work: Callable[[Any], Result], connection: Any) -> Result:
+        connection = connection or self._connect()
         try:
             with connection, connection.cursor() as cursor:
                 result = work(cursor)
-            broken = False
-            return result
-        except psycopg2.Error as error:
-            broken = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            connection.close()
             raise
         finally:
-            pool.putconn(connection, close=broken)
+            if not connection.closed:
+                with self._lock:
+                    self._idle.append(connection)
+        return result
 
-    def _connected(self) -> ThreadedConnectionPool:
-        with self._lock:
-            if self._pool is None:
-                options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "gssencmode": "disable", "sslmode": "disable"}
-                self._pool = ThreadedConnectionPool(0, POOL_SIZE, **options, **self._postgres.model_dump())
-                # How many it keeps when they come back; said to the constructor, it would open them all at once.
-                self._pool.minconn = POOL_SIZE
-            return self._pool
-
-    def _forget(self) -> None:
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool:
-            pool.closeall()
+    def _connect(self) -> Any:
+        return psycopg2.connect(
+            connect_timeout=CONNECT_TIMEOUT_SECONDS, gssencmode="disable", sslmode="disable", **self._postgres.model_dump()
+        )
