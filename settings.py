@@ -4,6 +4,7 @@ Everything is checked here, before the first resource is declared; a mistake end
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -46,7 +46,7 @@ class Zone:
 class Network(pulumi.ComponentResource):
     """A VPC with, per zone, a public, a private and a fixed-address subnet.
 
-    Makes the VPC (its default security group emptied), the internet gateway, NAT gateways as asked, one route table
+    Makes the VPC, the internet gateway, NAT gateways as asked, one route table
     for the public subnets and one per zone for the others, the S3 gateway endpoint, two network ACLs, flow logs.
     """
 
@@ -72,7 +72,6 @@ class Network(pulumi.ComponentResource):
             opts=self._child,
         )
         self.vpc_id = vpc.id
-        aws.ec2.DefaultSecurityGroup(f"{name}-default", vpc_id=vpc.id, tags=args.tags.of(f"{name}-default-unused"), opts=self._child)
         gateway = aws.ec2.InternetGateway(f"{name}-internet", vpc_id=vpc.id, tags=args.tags.of(name), opts=self._child)
         public_routes = self._route_table("public")
         internet_route = self._route("public", public_routes.id, gateway_id=gateway.id)
