@@ -107,12 +107,12 @@ def config(machine: MachineArgument, stack: StackOption = "local", state: StateO
     verb.config(stack, state, machine)
 
 
-@app.command()
-def test(everything: Annotated[bool, typer.Option("--all", help="Also the slow tier: tools, drills, benches.")] = False) -> None:
+@app.command("test")
+def run_tests(everything: Annotated[bool, typer.Option("--all", help="Also the slow tier: tools, drills, benches.")] = False) -> None:
     """Check the code and run its tests: lint, types, unit, components, envoy, e2e."""
     from cli import checks as verb
 
-    verb.test(everything=everything)
+    verb.run_checks(everything=everything)
 
 
 @app.command()
@@ -125,7 +125,7 @@ def down(stack: StackOption = "local", state: StateOption = None) -> None:
 
 def run(arguments: Sequence[str]) -> NoReturn:
     """Runs one verb and ends the process with its exit code."""
-    from cli.isolation import isolate
+    from local.isolation import isolate
 
     isolate(os.environ)
     try:

@@ -49,7 +49,7 @@ class Result:
     """What makes the run fail though no test did."""
 
 
-def test(*, everything: bool) -> None:
+def run_checks(*, everything: bool) -> None:
     """Runs all checks, also after one failed; raises Stop if any did not pass."""
     started = time.monotonic()
     bad = [name for name, words in _linters() if not _passes(name, words)]

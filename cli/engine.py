@@ -164,5 +164,6 @@ def _program_noise(log: TextIO) -> Iterator[None]:
 
 
 def _reason(watch: Watch, error: CommandError, log: Path) -> str:
-    reasons = list(dict.fromkeys(watch.errors)) or [str(error).strip().splitlines()[-1]]
+    last = str(error).strip().splitlines()[-1].strip().removeprefix("stderr: ").removeprefix("error: ")
+    reasons = list(dict.fromkeys(watch.errors)) or [last]
     return "\n".join(["the engine could not finish:", *(f"  {reason}" for reason in reasons), f"Its whole log: {log}"])

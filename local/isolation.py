@@ -1,7 +1,7 @@
 """Keeps every verb away from AWS and from Pulumi's service: the caller's settings of both are dropped, dummies take their place."""
 
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 
 DUMMY_KEY = "local"
 """Both halves of the credentials that the local cloud gets; AWS accepts no such key."""
@@ -31,9 +31,3 @@ def isolate(environ: MutableMapping[str, str]) -> None:
     # An Output formatted as text raises instead of yielding a sentence about itself.
     environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"
     environ.update(cloud_environment("http://127.0.0.1:9", "eu-central-1"))
-
-
-def exports(settings: Mapping[str, str]) -> str:
-    """Lines for `eval "$(./mesh env)"`; profile and session settings of the caller would win, so they are unset."""
-    lines = [f"export {name}={value}" for name, value in settings.items()]
-    return "\n".join(["unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ROLE_ARN AWS_WEB_IDENTITY_TOKEN_FILE", *lines])
