@@ -41,7 +41,6 @@ class Cloud:
         """Serves when it returns; what the first EC2 call needs is loaded in the background."""
         if Cloud._running is not None:
             raise RuntimeError(f"a local cloud runs in this process already at {Cloud._running.url}; stop it before another is started")
-        Cloud._running = self
         import_moto(self._region)
         gaps.install(self._cidr)
         from moto.core.base_backend import BackendDict
@@ -51,6 +50,7 @@ class Cloud:
         self._gate = Gate(DomainDispatcherApplication(create_backend_app), self._changed)
         clock.start(self._gate.run)
         self._server = Server(self._gate)
+        Cloud._running = self
         threading.Thread(target=self._warm, args=(self._server.url,), name="local-cloud-warm", daemon=True).start()
 
     def stop(self) -> None:

@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Network
 
-from local.cloud import account, actions, addresses, elastic_addresses, groups, launch_templates, machines, refresh
+from local.cloud import account, actions, addresses, elastic_addresses, groups, launch_templates, machines, refresh, volumes
 
 
 def install(cidr: IPv4Network) -> None:
@@ -11,6 +11,7 @@ def install(cidr: IPv4Network) -> None:
     elastic_addresses.install(cidr)
     launch_templates.install()
     machines.install()
+    volumes.install()
     groups.install()
     actions.install()
     refresh.install()

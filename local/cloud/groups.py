@@ -29,7 +29,6 @@ def install() -> None:
 
     FakeAutoScalingGroup.surge = 0
     FakeAutoScalingGroup.default_instance_warmup = None
-    replace(FakeAutoScalingGroup, "active_instances", counted)
     replace(FakeAutoScalingGroup, "set_desired_capacity", _set_desired_capacity)
     wrap(FakeAutoScalingGroup, "update", _keep_within_bounds)
     replace(AutoScalingBackend, "terminate_instance", _terminate_member)

@@ -18,7 +18,6 @@ def install() -> None:
 
     replace(Instance, "prep_nics", _prepare_interfaces)
     wrap(Instance, "terminate", _give_back)
-    replace(Instance, "__del__", lambda _self: None)  # moto frees the address when Python collects the object: by then it may be another's
     for name in _OF_INTERFACE:
         setattr(Instance, name, property(partial(_read_of_interface, original(Instance, name).fget)))
 

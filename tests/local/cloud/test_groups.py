@@ -52,6 +52,14 @@ def test_new_bounds_move_the_desired_capacity_into_them(account: Any) -> None:
     assert len(account.members(group)) == 1
 
 
+def test_members_on_their_way_out_do_not_count_when_bounds_change(account: Any) -> None:
+    hook = {"LifecycleHookName": "drain", "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", "HeartbeatTimeout": 60}
+    group = account.scaling_group(account.template(), 3, LifecycleHookSpecificationList=[hook])
+    account.asg.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=1)
+    account.asg.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=2)
+    assert sorted(member["LifecycleState"] for member in account.members(group)) == 2 * ["InService"] + 2 * ["Terminating:Wait"]
+
+
 def test_a_new_template_version_touches_no_machine(account: Any) -> None:
     template = account.template()
     group = account.scaling_group(template, 2, version="1")
