@@ -63,6 +63,7 @@ class Engine:
         self.stack = stack
         self.state = state
         self.log = log
+        self.keep_open = tuple(keep_open)
         self.command = EngineCommand(cli, keep_open)
 
     @property

@@ -55,7 +55,7 @@ class Watch:
             diagnostic = event.diagnostic_event
             text = COLOUR.sub("", diagnostic.message).strip()
             if diagnostic.severity == "error" and text:
-                place = f"{_name(diagnostic.urn)}: " if diagnostic.urn and STACK_TYPE not in diagnostic.urn else ""
+                place = f"{diagnostic.urn.split('::')[-1]}: " if diagnostic.urn and STACK_TYPE not in diagnostic.urn else ""
                 self.errors.append(place + text)
         elif event.summary_event is not None:
             self.counts = {str(getattr(key, "value", key)): count for key, count in event.summary_event.resource_changes.items()}

@@ -1,0 +1,92 @@
+"""What every verb starts from: the clone, the stack, its state directory, its supervisor if one runs, and its lock."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.console import err
+from cli.exits import Stop
+from local.stacks import StackState, stack_state
+from local.supervisor.client import SupervisorClient, connect
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+def cache_directory() -> Path:
+    """Where tools are kept, as the launcher says; the same default without it."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("ENVOY_MESH_CACHE") or home / "envoy-mesh")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One stack of this clone."""
+
+    stack: str
+    state: StackState
+
+    @classmethod
+    def open(cls, stack: str, directory: Path | None) -> "Session":
+        """The stack whose state is in `directory`, by default in a place outside the repository."""
+        return cls(stack=stack, state=stack_state(REPO, stack, override=directory))
+
+    @property
+    def ca_file(self) -> Path:
+        """The mesh CA, for `curl --cacert`."""
+        return self.state.root / "ca.pem"
+
+    @property
+    def outputs_file(self) -> Path:
+        """The stack's outputs as the last `up` gave them."""
+        return self.state.root / "outputs.json"
+
+    @property
+    def boot_file(self) -> Path:
+        """Boot id of the cloud that the engine's state describes."""
+        return self.state.root / "deployed-boot-id"
+
+    @property
+    def engine_log(self) -> Path:
+        """What the engine printed, each `up` after the other."""
+        return self.state.root / "engine.log"
+
+    def supervisor(self) -> SupervisorClient:
+        """The running supervisor; raises Stop when there is none."""
+        client = connect(self.state)
+        if client is None:
+            raise Stop(f"the stack {self.stack!r} is not up (its state would be in {self.state.root}); `{self.words('up')}` starts it")
+        return client
+
+    def words(self, verb: str) -> str:
+        """A command for this stack, as its user would write it."""
+        stack = "" if self.stack == "local" else f" --stack {self.stack}"
+        place = "" if self.state == stack_state(REPO, self.stack) else f" --state {self.state.root}"
+        return f"./mesh {verb}{stack}{place}"
+
+    @contextmanager
+    def alone(self) -> Iterator[int]:
+        """Holds the stack's lock and yields its descriptor; children that inherit it hold the lock on while they live.
+
+        So an engine that outlived a killed command is waited for, not run over.
+        """
+        self.state.make()
+        path = self.state.root / "operation.lock"
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                err.print(f"another command works on this stack ({path}); waiting for it", markup=False)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # `down` removes the directory: a lock on a file that is gone keeps nobody out.
+            if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+                break
+            os.close(descriptor)
+            self.state.make()
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)

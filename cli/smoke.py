@@ -1,0 +1,178 @@
+"""`./mesh smoke`: requests from outside, through every edge along every route, and what answered.
+
+Services built from the samples say which machine answered and which machines the request passed; of any other image
+only the status can be judged.
+"""
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from cli.console import out, print_json, table
+from cli.exits import Exit, Stop
+from cli.outputs import read_outputs
+from cli.session import Session
+from cli.workspace import MESH_KEY
+from local.supervisor.client import MachineView
+from model.read import read_mesh
+from model.spec import MeshSpec, RouteSpec, ServiceSpec
+
+SAMPLE = "apps/http_service"
+"""Services built from here answer `/info`, `/chain`, `/grpc` and `/db`."""
+ROUNDS = 4
+"""Requests per instance of a service and edge: enough to meet each instance in turn."""
+TIMEOUT_SECONDS = 15.0
+NO_ROUTE = "/no-such-route-of-the-mesh"
+HOPS = {"chain": ("CHAIN_SERVICE", "service-2"), "grpc": ("GRPC_SERVICE", "grpc-1"), "db": ("", "postgres")}
+"""Endpoints of a sample that make a call: to whom, by the app's environment or by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing tried through one edge."""
+
+    edge: str
+    what: str
+    expected: str
+    seen: str
+    ok: bool | None
+    """None: not exercised, since nothing there answers for it."""
+
+
+def smoke(stack: str, directory: Path | None, *, as_json: bool) -> None:
+    """Prints the findings; exit code 1 if one is not as expected."""
+    session = Session.open(stack, directory)
+    machines = session.supervisor().status().machines
+    mesh = _deployed_mesh(session)
+    urls: list[str] = read_outputs(session)["edgeUrls"]
+    findings = asyncio.run(_all(urls, mesh, machines, str(session.ca_file)))
+    if as_json:
+        print_json({"findings": [asdict(finding) for finding in findings]})
+    else:
+        marks = {True: "[green]ok[/]", False: "[red]FAILED[/]", None: "[dim]not exercised[/]"}
+        out.print(table(["edge", "what", "expected", "seen", ""], [[*_cells(finding), marks[finding.ok]] for finding in findings]))
+        out.print(f"{sum(one.ok is True for one in findings)} ok, {sum(one.ok is False for one in findings)} failed")
+    if any(finding.ok is False for finding in findings):
+        raise Stop("", Exit.FAILED)
+
+
+def _cells(finding: Finding) -> tuple[str, str, str, str]:
+    return finding.edge, finding.what, finding.expected, finding.seen
+
+
+def _deployed_mesh(session: Session) -> MeshSpec:
+    """The mesh as the last `up` deployed it, which the config may have left behind since."""
+    content = yaml.safe_load((session.state.workspace / f"Pulumi.{session.stack}.yaml").read_text())
+    return read_mesh(content["config"][MESH_KEY], local=True)
+
+
+async def _all(urls: Sequence[str], mesh: MeshSpec, machines: Sequence[MachineView], ca_file: str) -> list[Finding]:
+    findings: list[Finding] = []
+    verified = ssl.create_default_context(cafile=ca_file)
+    for url in urls:
+        async with httpx.AsyncClient(base_url=url, verify=verified, http2=True, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+            edge = _Edge(url=url, client=client)
+            findings.append(await edge.redirects(mesh.edge.http))
+            findings.append(await edge.answers("a path without route", NO_ROUTE, 404))
+            for name, service in mesh.services.items():
+                instances = {one.id for one in machines if one.service == name and one.health == "healthy"}
+                for route in service.routes:
+                    findings += await edge.route(name, service, route, instances)
+            findings += _unreached(url, mesh)
+    return findings
+
+
+def _unreached(url: str, mesh: MeshSpec) -> list[Finding]:
+    """Calls of services that nobody can ask to make them: other images, and samples without a route."""
+    silent = {name: service for name, service in mesh.services.items() if service.image.build != SAMPLE or not service.routes}
+    return [
+        Finding(edge=url, what=f"{name} → {callee}", expected="", seen=f"{name} has no way to ask for it", ok=None)
+        for name, service in silent.items()
+        for callee in service.calls
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Edge:
+    url: str
+    client: httpx.AsyncClient
+
+    async def redirects(self, http_port: int) -> Finding:
+        """Plain HTTP is sent to HTTPS, path and query kept."""
+        host = httpx.URL(self.url).host
+        wanted = f"{self.url}/a/b?c=d"
+        try:
+            answer = await self.client.get(f"http://{host}:{http_port}/a/b?c=d")
+            seen = f"{answer.status_code} {answer.headers.get('location', '')}"
+        except httpx.HTTPError as error:
+            seen = _failure(error)
+        return Finding(edge=self.url, what="http redirects", expected=f"301 {wanted}", seen=seen, ok=seen == f"301 {wanted}")
+
+    async def answers(self, what: str, path: str, status: int) -> Finding:
+        """One request, one status."""
+        try:
+            seen = str((await self.client.get(path)).status_code)
+        except httpx.HTTPError as error:
+            seen = _failure(error)
+        return Finding(edge=self.url, what=what, expected=str(status), seen=seen, ok=seen == str(status))
+
+    async def route(self, name: str, service: ServiceSpec, route: RouteSpec, instances: set[str]) -> list[Finding]:
+        """A route to its service; to a sample, also the calls that the service can be asked to make."""
+        prefix = route.prefix.rstrip("/")
+        if service.image.build != SAMPLE or not route.strip:
+            return [await self._plain(name, service, prefix or "/")]
+        found = [await self._balanced(name, f"{prefix}/info", instances)]
+        for path, (variable, usual) in HOPS.items():
+            callee = service.env.get(variable, usual)
+            if callee in service.calls:
+                found.append(await self._hop(name, f"{prefix}/{path}", callee))
+        return found
+
+    async def _plain(self, name: str, service: ServiceSpec, path: str) -> Finding:
+        expected = service.health.expected if service.health else None
+        try:
+            status = (await self.client.get(path)).status_code
+            seen, ok = str(status), status < 500 if expected is None else status == expected
+        except httpx.HTTPError as error:
+            seen, ok = _failure(error), False
+        return Finding(edge=self.url, what=f"{path} → {name}", expected=str(expected or "below 500"), seen=seen, ok=ok)
+
+    async def _balanced(self, name: str, path: str, instances: set[str]) -> Finding:
+        """Every healthy instance answers, and nobody else."""
+        count = ROUNDS * max(len(instances), 1)
+        answers = [await self._info(path) for _ in range(count)]
+        statuses = Counter(str(status) for status, _ in answers)
+        seen_by = Counter(body.get("instance_id", "?") for status, body in answers if status == 200)
+        seen = ", ".join([f"{number} × {status}" for status, number in statuses.items()] + [f"{len(seen_by)} instances"])
+        ok = statuses == {"200": count} and set(seen_by) == instances
+        return Finding(edge=self.url, what=f"{path} → {name}", expected=f"{count} × 200, {len(instances)} instances", seen=seen, ok=ok)
+
+    async def _hop(self, name: str, path: str, hop: str) -> Finding:
+        """A call inside the mesh, made on request; `via` names the machines that it passed."""
+        status, body = await self._info(path)
+        inner: Any = body.get("next") or body.get("database") or {}
+        via = inner.get("via", []) if isinstance(inner, dict) else []
+        seen = f"{status} via {' > '.join(via)}" if via else f"{status} {body.get('detail', '')}".strip()
+        return Finding(edge=self.url, what=f"{path} → {name} → {hop}", expected="200", seen=seen, ok=status == 200)
+
+    async def _info(self, path: str) -> tuple[int | str, dict[str, Any]]:
+        try:
+            answer = await self.client.get(path)
+        except httpx.HTTPError as error:
+            return _failure(error), {}
+        try:
+            body = answer.json()
+        except ValueError:
+            body = {}
+        return answer.status_code, body if isinstance(body, dict) else {}
+
+
+def _failure(error: httpx.HTTPError) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")

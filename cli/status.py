@@ -1,0 +1,50 @@
+"""`./mesh status` and `./mesh env`: what the supervisor knows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from cli.console import health, out, print_json, table
+from cli.exits import Exit, Stop
+from cli.session import Session
+from local.isolation import cloud_environment
+from local.supervisor.client import MachineView, connect
+
+SHOWN = ("id", "role", "service", "zone", "address", "health", "detail")
+CALLERS_OWN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
+"""Settings of the caller that would win over what `env` exports."""
+IN_ORDER = ("edge", "outer-edge", "control-plane", "service", "database", "monitoring", "identity")
+
+
+def status(stack: str, directory: Path | None, *, as_json: bool) -> None:
+    """Prints the machines; exit code 3 if one is not healthy, 1 if the stack is not up."""
+    session = Session.open(stack, directory)
+    if as_json and connect(session.state) is None:
+        print_json({"machines": []})
+    machines = ordered(session.supervisor().status().machines)
+    if as_json:
+        print_json({"machines": [{name: getattr(machine, name) for name in SHOWN} for machine in machines]})
+    else:
+        out.print(machine_table(machines))
+    if any(machine.health not in ("healthy", "stopped") for machine in machines):
+        raise Stop("", Exit.UNHEALTHY)
+
+
+def env(stack: str, directory: Path | None) -> None:
+    """Prints lines for a shell's `eval`."""
+    current = Session.open(stack, directory).supervisor().status()
+    out.print(f"unset {' '.join(CALLERS_OWN)}", markup=False)
+    for name, value in cloud_environment(current.cloud_url, current.region).items():
+        out.print(f"export {name}={value}", markup=False)
+
+
+def ordered(machines: Sequence[MachineView]) -> list[MachineView]:
+    """From the edge inwards."""
+    return sorted(machines, key=lambda one: (IN_ORDER.index(one.role) if one.role in IN_ORDER else 99, one.service, one.zone, one.id))
+
+
+def machine_table(machines: Sequence[MachineView]) -> Table:
+    """The machines for a person."""
+    rows = [[one.id, one.role, one.service, one.zone, one.address, health(one.health), one.detail] for one in machines]
+    return table(["machine", "role", "service", "zone", "address", "health", ""], rows)

@@ -1,0 +1,127 @@
+"""`./mesh up`: config, address range, supervisor, engine, then every machine healthy."""
+
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TextIO
+
+from rich.text import Text
+
+from cli.config_check import check
+from cli.console import err, out
+from cli.engine import Engine
+from cli.events import Watch
+from cli.exits import Exit, Stop
+from cli.progress import Step
+from cli.provider import provider
+from cli.pulumi_cli import find_pulumi
+from cli.session import REPO, Session, cache_directory
+from cli.status import machine_table, ordered
+from cli.workspace import StackFile, lay_out, localized, read_stack_file
+from local.stacks import take_range
+from local.supervisor.client import MachineView, StackStatus, SupervisorClient, SupervisorError, start_or_connect
+
+HEALTHY_LIMIT = timedelta(seconds=60)
+"""How long machines may take from the end of the deployment to healthy."""
+LOG_LINES = 5
+ANY_RANGE = IPv4Network("127.1.0.0/16")
+"""Stands for the range that is taken once the config is right."""
+
+
+def up(stack: str, directory: Path | None) -> None:
+    """Deploys; raises Stop with the reason if something could not be done, with exit code 3 if a machine is not healthy."""
+    started = time.monotonic()
+    session = Session.open(stack, directory)
+    written = read_stack_file(REPO, stack)
+    check(stack, written)
+    check(stack, localized(written, ANY_RANGE))
+    with session.alone() as lock:
+        cidr = take_range(session.state)
+        file = localized(written, cidr)
+        lay_out(REPO, file, session.state.workspace)
+        pulumi = find_pulumi(REPO, cache_directory())
+        with session.engine_log.open("a", buffering=1) as log:
+            engine = Engine(repo=REPO, stack=stack, state=session.state.root, cli=pulumi, log=log, keep_open=[lock])
+            supervisor = _start(session, engine, file, cidr)
+            watch = _deploy(session, engine, file, supervisor, log)
+        _keep_outputs(session, watch)
+        machines = _wait_healthy(supervisor)
+    _report(session, machines, time.monotonic() - started)
+    if any(machine.health not in ("healthy", "stopped") for machine in machines):
+        _explain(supervisor, machines)
+        raise Stop("", Exit.UNHEALTHY)
+
+
+def _start(session: Session, engine: Engine, file: StackFile, cidr: IPv4Network) -> SupervisorClient:
+    """The supervisor, while the engine's state is made ready: both take their time, and neither needs the other."""
+    with Step("local cloud") as step, ThreadPoolExecutor(1) as side:
+        prepared = side.submit(engine.prepare)
+        try:
+            supervisor = start_or_connect(session.state, region=file.region, cidr=cidr)
+        except SupervisorError as error:
+            raise Stop(str(error)) from error
+        prepared.result()
+        step.result = f"{supervisor.status().cloud_url}, machines in {cidr}"
+    return supervisor
+
+
+def _deploy(session: Session, engine: Engine, file: StackFile, supervisor: SupervisorClient, log: TextIO) -> Watch:
+    """Runs the engine; compares its state with the cloud first if that is another one than it describes."""
+    current = supervisor.status()
+    described = session.boot_file.read_text().strip() if session.boot_file.exists() else None
+    started = time.monotonic()
+    with provider(REPO, current.cloud_url, file.region, session.state.root, engine.keep_open) as attached, Step("deploy") as step:
+        session.boot_file.write_text(current.boot_id)
+        watch = engine.up(attached, step, refresh=described is not None and described != current.boot_id)
+        step.result = watch.sentence()
+    log.write(f"deploy took {time.monotonic() - started:.2f} s\n")
+    return watch
+
+
+def _keep_outputs(session: Session, watch: Watch) -> None:
+    outputs = watch.outputs or {}
+    session.outputs_file.write_text(json.dumps(outputs, indent=2) + "\n")
+    session.ca_file.write_text(str(outputs.get("caCertificate", "")))
+
+
+def _wait_healthy(supervisor: SupervisorClient) -> list[MachineView]:
+    last: StackStatus | None = None
+    with Step("machines") as step:
+        for last in supervisor.follow(HEALTHY_LIMIT):
+            waiting = [f"{one.role}/{one.service} {one.health}" for one in last.machines if one.health not in ("healthy", "stopped")]
+            step.update(done=len(last.machines) - len(waiting), total=len(last.machines), current=", ".join(sorted(set(waiting))))
+        machines = ordered(last.machines if last else ())
+        step.result = f"{sum(one.health == 'healthy' for one in machines)} of {len(machines)} healthy"
+    return machines
+
+
+def _report(session: Session, machines: Sequence[MachineView], seconds: float) -> None:
+    """The table, the URLs and the next things to type."""
+    outputs = json.loads(session.outputs_file.read_text())
+    out.print()
+    out.print(machine_table(machines))
+    out.print()
+    services: dict[str, dict[str, str | None]] = outputs.get("services", {})
+    prefixes = [service["prefix"] for service in services.values() if service.get("prefix")]
+    for url in outputs.get("edgeUrls", []):
+        out.print(f"  {url}{prefixes[0] if prefixes else ''}", markup=False)
+    if outputs.get("edgeUrls") and prefixes:
+        out.print(f"\n  curl --cacert {session.ca_file} {outputs['edgeUrls'][0]}{prefixes[0]}/info", markup=False)
+    out.print(f"  {session.words('smoke')}   {session.words('status')}   {session.words('down')}", markup=False)
+    err.print(f"up after {seconds:.1f} s", markup=False)
+
+
+def _explain(supervisor: SupervisorClient, machines: Sequence[MachineView]) -> None:
+    """For each machine that is not healthy: why, and the last lines of its programs."""
+    for machine in machines:
+        if machine.health in ("healthy", "stopped"):
+            continue
+        err.print(Text(f"{machine.id} ({machine.role}/{machine.service}) is {machine.health}: {machine.detail}", style="bold red"))
+        for program, path in supervisor.logs(machine.id).items():
+            lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:] if path.exists() else []
+            for line in lines:
+                err.print(f"  {program}: {line}", markup=False)
