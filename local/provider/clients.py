@@ -45,8 +45,9 @@ class Clients:
         return self._session.client(service, region_name=region, endpoint_url=self.endpoint, config=config)
 
     def warm(self) -> None:
-        """Loads boto3 and the client that nearly every stack needs."""
-        self.get("ec2")
+        """Loads boto3 and the clients that nearly every stack needs, in the order in which it needs them."""
+        for service in ("ec2", "iam", "s3", "ssm", "autoscaling", "secretsmanager"):
+            self.get(service)
 
     def stamped(self, region: str, tag: str) -> dict[str, dict[str, dict[str, str]]]:
         """EC2 resources that carried `tag` when first asked: tag value -> resource id -> tags.

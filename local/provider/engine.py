@@ -93,7 +93,7 @@ class Engine:
     def create(self, urn: str, inputs: Properties, *, preview: bool = False) -> tuple[str, Properties]:
         row = self.row(urn)
         if preview:
-            return "", {**self._shown(urn, inputs), **(row.preview(inputs) if row.preview else {})}
+            return "", {**self._shown(urn, inputs), **_foreseen(row, inputs)}
         call = self._call(urn, inputs, stamp=self._stamp(urn, inputs))
         made = self._adopted(row, call) or row.create(call)
         resource_id = made.id if isinstance(made, Made) else made
@@ -125,13 +125,13 @@ class Engine:
         changed = frozenset(change.root for change in changes(old, new))
         if preview:
             unknown = dict.fromkeys(row.outputs_changed_by(changed), UNKNOWN)
-            return {**state, **self._shown(urn, new), **unknown, **(row.preview(new) if row.preview else {})}
+            return {**state, **self._shown(urn, new), **unknown, **_foreseen(row, new)}
         call = self._call(urn, new, resource_id=resource_id, old=old, state=state, changed=changed, stamp=self._stamp(urn, new))
         if row.update is not None and changed:
             row.update(call)
         kept = {name: value for name, value in state.items() if name in new or name not in old}
         if row.read is None:
-            return {**kept, **self._shown(urn, new), **(row.preview(new) if row.preview else {})}
+            return {**kept, **self._shown(urn, new), **_foreseen(row, new)}
         return {**kept, **self._outputs(row, call)}
 
     def delete(self, urn: str, resource_id: str, inputs: Properties, state: Properties) -> None:
@@ -234,3 +234,8 @@ class Engine:
 
 def _canonical(inputs: Mapping[str, Any]) -> bytes:
     return json.dumps(inputs, sort_keys=True).encode()
+
+
+def _foreseen(row: Row, inputs: Properties) -> Properties:
+    """What a preview may say of outputs; nothing while inputs wait for other resources."""
+    return row.preview(inputs) if row.preview and is_known(inputs) else {}
