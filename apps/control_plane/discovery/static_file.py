@@ -1,4 +1,4 @@
-"""Discovery from two files, for the standalone mode, tests and benches: what is wanted and what is there.
+"""Discovery from files, for the standalone mode, tests and benches: what is wanted and what is there.
 
     # endpoints.yaml: group → its machines; `id`, `zone` and `draining` may be left out
     edge: [{address: 127.0.0.2}]
@@ -15,7 +15,16 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, TypeAdapter, ValidationError
 
-from apps.control_plane.discovery.reports import DocumentReport, EndpointsReport, FaultReport, Publish, Report, Sighting, SweepReport
+from apps.control_plane.discovery.reports import (
+    DocumentReport,
+    EdgeTlsReport,
+    EndpointsReport,
+    FaultReport,
+    Publish,
+    Report,
+    Sighting,
+    SweepReport,
+)
 from model import contract
 from model.contract import Role
 
@@ -73,37 +82,55 @@ def read_mesh_file(text: str) -> DocumentReport:
 
 @dataclass(frozen=True, kw_only=True)
 class StaticFiles:
-    """A `Discovery` that looks at two files a few times a second."""
+    """A `Discovery` that looks at a few files several times a second."""
 
     mesh: Path
     endpoints: Path
+    edge_tls: Path | None = None
+    """Directory with the edge's certificate.pem and key.pem; without it no edge is served."""
 
     async def run(self, publish: Publish) -> None:
-        """Reports each file when its content is another one; a file that cannot be read is a fault, once."""
-        watched: list[tuple[Path, Callable[[str], Report]]] = [(self.mesh, read_mesh_file), (self.endpoints, read_endpoints)]
-        last: dict[Path, tuple[str | None, str]] = {}
+        """Reports what changed; files that cannot be used are a fault, once."""
+        watched: list[_Watch] = [_Watch((self.mesh,), read_mesh_file), _Watch((self.endpoints,), read_endpoints)]
+        if self.edge_tls:
+            watched.insert(0, _Watch((self.edge_tls / "certificate.pem", self.edge_tls / "key.pem"), _edge_tls))
         while True:
-            for path, read in watched:
-                content = _read(path)
-                if last.get(path) != content:
-                    last[path] = content
-                    publish(_report(path, content, read))
+            for watch in watched:
+                if report := watch.look():
+                    publish(report)
             publish(SweepReport(seconds=0.0, cpu_seconds=0.0))
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _read(path: Path) -> tuple[str | None, str]:
-    try:
-        return path.read_text(), ""
-    except (OSError, UnicodeDecodeError) as error:
-        return None, str(error)
+class _Watch:
+    """Files that are read together, and what they said last."""
 
+    def __init__(self, paths: tuple[Path, ...], read: Callable[..., Report]) -> None:
+        self._paths = paths
+        self._read = read
+        self._last: tuple[str, ...] | None = None
 
-def _report(path: Path, content: tuple[str | None, str], read: Callable[[str], Report]) -> Report:
-    text, reason = content
-    try:
-        if text is None:
-            raise ValueError(reason)
-        return read(text)
-    except ValueError as error:
+    def look(self) -> Report | None:
+        """What the files say when it is news: their text, or why they have none."""
+        try:
+            texts = tuple(path.read_text() for path in self._paths)
+        except (OSError, UnicodeDecodeError) as error:
+            return self._fault(error) if self._is_news((str(error),)) else None
+        if not self._is_news(texts):
+            return None
+        try:
+            return self._read(*texts)
+        except ValueError as error:
+            return self._fault(error)
+
+    def _is_news(self, texts: tuple[str, ...]) -> bool:
+        before, self._last = self._last, texts
+        return before != texts
+
+    def _fault(self, error: Exception) -> FaultReport:
+        path = self._paths[0]
         return FaultReport(api=f"file:{path.name}", code="Unreadable", text=f"{path}: {error}")
+
+
+def _edge_tls(chain: str, key: str) -> EdgeTlsReport:
+    return EdgeTlsReport(chain=chain, key=key)

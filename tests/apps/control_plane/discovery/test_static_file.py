@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from apps.control_plane.discovery.reports import DocumentReport, EndpointsReport, FaultReport, Report, Sighting
+from apps.control_plane.discovery.reports import (
+    DocumentReport,
+    EdgeTlsReport,
+    EndpointsReport,
+    FaultReport,
+    Report,
+    Sighting,
+    SweepReport,
+)
 from apps.control_plane.discovery.static_file import StaticFiles, read_endpoints
 
 
@@ -31,10 +39,12 @@ def test_a_changed_file_is_told_and_a_broken_one_is_a_fault_once(tmp_path: Path)
     mesh, endpoints = tmp_path / "mesh.yaml", tmp_path / "endpoints.yaml"
     mesh.write_text("domain: t.internal\n")
     endpoints.write_text("web: [{address: 127.0.0.3}]\n")
+    (tmp_path / "certificate.pem").write_text("chain")
+    (tmp_path / "key.pem").write_text("key")
     told: list[Report] = []
 
     async def scenario() -> None:
-        task = asyncio.create_task(StaticFiles(mesh=mesh, endpoints=endpoints).run(told.append))
+        task = asyncio.create_task(StaticFiles(mesh=mesh, endpoints=endpoints, edge_tls=tmp_path).run(told.append))
         await asyncio.sleep(0.5)
         endpoints.write_text("web: [{address: ")
         await asyncio.sleep(0.5)
@@ -43,7 +53,8 @@ def test_a_changed_file_is_told_and_a_broken_one_is_a_fault_once(tmp_path: Path)
         task.cancel()
 
     asyncio.run(scenario())
-    news = [report for report in told if isinstance(report, DocumentReport | EndpointsReport | FaultReport)]
-    assert [type(report) for report in news] == [DocumentReport, EndpointsReport, FaultReport, EndpointsReport]
-    assert isinstance(news[0], DocumentReport)
-    assert json.loads(news[0].text)["mesh"] == {"domain": "t.internal"}
+    news = [report for report in told if not isinstance(report, SweepReport)]
+    assert [type(report) for report in news] == [EdgeTlsReport, DocumentReport, EndpointsReport, FaultReport, EndpointsReport]
+    assert news[0] == EdgeTlsReport(chain="chain", key="key")
+    assert isinstance(news[1], DocumentReport)
+    assert json.loads(news[1].text)["mesh"] == {"domain": "t.internal"}

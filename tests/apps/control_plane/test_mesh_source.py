@@ -1,0 +1,158 @@
+"""Snapshots are built when what they depend on changed, and only then; bad ones are never served."""
+
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from apps.control_plane import mesh_source, type_urls
+from apps.control_plane.mesh_source import MeshSource
+from apps.control_plane.metrics import Metrics
+from apps.control_plane.model import Endpoint, EndpointState, TlsKeyPair, World
+from apps.control_plane.node import Node
+from model.contract import NodeId, Role
+from model.spec import MeshSpec
+
+IMAGE = {"build": "apps/http_service"}
+MESH: dict[str, Any] = {
+    "domain": "t.internal",
+    "network": {"cidr": "127.20.0.0/16"},
+    "services": {
+        "front": {"image": IMAGE, "port": 8080, "routes": [{"prefix": "/front"}], "calls": ["back"]},
+        "back": {"image": IMAGE, "port": 8080},
+        "other": {"image": IMAGE, "port": 8080, "routes": [{"prefix": "/other"}]},
+    },
+}
+TLS = TlsKeyPair(chain="c", key="k")
+
+
+def node(role: Role, service: str, number: int = 1) -> Node:
+    address = f"127.20.0.{number}"
+    return Node(NodeId(role, service, f"i-{number}"), {"address": address, "loopback": address, "zone": "a"})
+
+
+def machine(service: str, number: int, state: EndpointState = EndpointState.SERVING) -> Endpoint:
+    role = Role.EDGE if service == "edge" else Role.SERVICE
+    return Endpoint(instance=f"i-{number}", role=role, service=service, address=f"127.20.1.{number}", zone="a", state=state)
+
+
+def world(*endpoints: Endpoint, tls: TlsKeyPair | None = TLS, **services: Any) -> World:
+    spec = MeshSpec.model_validate({**MESH, "services": {**MESH["services"], **services}})
+    return World(spec=spec, stack="t", endpoints=endpoints, edge_tls=tls)
+
+
+EDGE, FRONT, BACK = node(Role.EDGE, "edge"), node(Role.SERVICE, "front", 2), node(Role.SERVICE, "back", 3)
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def source(registry: CollectorRegistry) -> MeshSource:
+    return MeshSource(metrics=Metrics(registry=registry))
+
+
+def refused(registry: CollectorRegistry, role: str, service: str) -> float:
+    return registry.get_sample_value("mesh_control_plane_snapshots_refused_total", {"role": role, "service": service}) or 0.0
+
+
+def test_nothing_is_served_before_the_first_world(source: MeshSource) -> None:
+    assert source.snapshot_for(EDGE) is None
+
+
+def test_asking_again_builds_nothing(source: MeshSource) -> None:
+    source.show(world(machine("front", 1)))
+    assert source.snapshot_for(EDGE) is source.snapshot_for(EDGE)
+    assert source.snapshot_for(EDGE) is not None
+
+
+def test_only_nodes_that_depend_on_a_changed_group_are_built_anew(source: MeshSource) -> None:
+    source.show(world(machine("front", 1), machine("back", 2)))
+    before = {item.id.service: source.snapshot_for(item) for item in (EDGE, FRONT, BACK)}
+    source.show(world(machine("front", 1), machine("back", 2, EndpointState.DRAINING)))
+    after = {item.id.service: source.snapshot_for(item) for item in (EDGE, FRONT, BACK)}
+    assert after["edge"] is before["edge"]
+    assert after["front"] is not before["front"]
+    assert after["back"] is not before["back"]
+    unchanged = [url for url in type_urls.PUSH_ORDER if after["front"].version(url) == before["front"].version(url)]  # type: ignore[union-attr]
+    assert set(type_urls.PUSH_ORDER) - set(unchanged) == {type_urls.ENDPOINT}
+
+
+def test_a_new_certificate_concerns_edges_only(source: MeshSource) -> None:
+    source.show(world(machine("front", 1)))
+    before = {item.id.service: source.snapshot_for(item) for item in (EDGE, FRONT)}
+    source.show(world(machine("front", 1), tls=TlsKeyPair(chain="c2", key="k2")))
+    assert source.snapshot_for(EDGE) is not before["edge"]
+    assert source.snapshot_for(FRONT) is before["front"]
+
+
+def test_subscribers_hear_of_a_change_and_of_nothing_else(source: MeshSource) -> None:
+    heard: list[int] = []
+    source.subscribe(lambda: heard.append(1))
+    source.show(world(machine("front", 1)))
+    source.show(world(machine("front", 1)))
+    source.show(world())
+    assert len(heard) == 2
+
+
+def test_messages_that_nodes_share_are_serialised_once(source: MeshSource) -> None:
+    source.show(world(machine("front", 1), machine("back", 2)))
+    one, two = source.snapshot_for(node(Role.EDGE, "edge", 7)), source.snapshot_for(node(Role.EDGE, "edge", 8))
+    assert one is not None
+    assert two is not None
+    for url in (type_urls.CLUSTER, type_urls.ENDPOINT, type_urls.ROUTE):
+        assert all(one.resources(url)[name] is two.resources(url)[name] for name in one.resources(url))
+
+
+def test_an_edge_waits_for_its_certificate_and_keeps_it(source: MeshSource, registry: CollectorRegistry) -> None:
+    source.show(world(tls=None))
+    assert source.snapshot_for(EDGE) is None
+    assert refused(registry, "edge", "edge") == 1
+    source.show(world())
+    served = source.snapshot_for(EDGE)
+    assert served is not None
+    source.show(world(machine("front", 1), tls=None))
+    assert source.snapshot_for(EDGE) is served
+    assert refused(registry, "edge", "edge") == 2
+
+
+def test_a_builder_that_breaks_costs_nobody_their_configuration(
+    source: MeshSource, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.show(world(machine("front", 1)))
+    served = source.snapshot_for(FRONT)
+
+    def broken(_builder: object, _node: Node) -> None:
+        raise KeyError("gone")
+
+    monkeypatch.setattr(mesh_source.Builder, "resources_for", broken)
+    source.show(world(machine("front", 1), machine("back", 2)))
+    assert source.snapshot_for(FRONT) is served
+    assert source.snapshot_for(FRONT) is served
+    assert refused(registry, "service", "front") == 1
+    monkeypatch.undo()
+    source.show(world(machine("front", 1), machine("back", 2), machine("back", 3)))
+    assert source.snapshot_for(FRONT) is not served
+
+
+def test_a_node_of_a_removed_service_keeps_what_it_has_and_a_stranger_gets_nothing(source: MeshSource) -> None:
+    extra = {"image": IMAGE, "port": 8080}
+    source.show(world(extra=extra))
+    leaving = node(Role.SERVICE, "extra")
+    served = source.snapshot_for(leaving)
+    assert served is not None
+    source.show(world())
+    assert source.snapshot_for(leaving) is served
+    assert source.snapshot_for(node(Role.SERVICE, "stranger")) is None
+
+
+def test_what_nobody_asks_for_any_more_is_forgotten(source: MeshSource) -> None:
+    source.show(world())
+    source.snapshot_for(FRONT)
+    for number in range(1, 4):
+        source.show(world(machine("front", number)))
+        source.snapshot_for(EDGE)
+    assert len(source._now) == 1
+    assert len(source._before) == 1
