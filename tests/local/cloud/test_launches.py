@@ -164,3 +164,12 @@ def test_deleting_a_nat_gateway_frees_its_addresses(account: Any) -> None:
         assert ip_address(made["NatGatewayAddresses"][0]["PrivateIp"]) in ip_network("127.77.23.0/28")
         account.ec2.delete_nat_gateway(NatGatewayId=made["NatGatewayId"])
     account.ec2.release_address(AllocationId=eip["AllocationId"])
+
+
+def test_an_interface_endpoint_has_addresses_of_its_subnets(account: Any) -> None:
+    subnet = account.subnet("127.77.24.0/28")
+    made = account.ec2.create_vpc_endpoint(
+        VpcId=account.vpc, VpcEndpointType="Interface", ServiceName="com.amazonaws.eu-central-1.ssm", SubnetIds=[subnet]
+    )["VpcEndpoint"]
+    (shown,) = account.ec2.describe_network_interfaces(NetworkInterfaceIds=made["NetworkInterfaceIds"])["NetworkInterfaces"]
+    assert ip_address(shown["PrivateIpAddress"]) in ip_network("127.77.24.0/28")
