@@ -21,7 +21,7 @@ UNDERSTOOD = frozenset(
     | {"volumes", "network_mode"}
 )
 WITHOUT_LOCAL_EFFECT = frozenset(
-    {"cap_add", "cap_drop", "container_name", "cpus", "devices", "healthcheck", "init", "logging", "mem_limit", "oom_score_adj"}
+    {"cap_add", "cap_drop", "container_name", "cpus", "devices", "healthcheck", "init", "logging", "mem_limit", "oom_score_adj", "privileged"}
     | {"pids_limit", "pull_policy", "read_only", "security_opt", "shm_size", "sysctls", "tmpfs", "ulimits", "user"}
 )
 """Limits and confinement of containers: a process of the same program works without them."""
