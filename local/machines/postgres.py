@@ -10,7 +10,7 @@ import gzip
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 from local.machines.compose import ComposeService
 from local.machines.context import MachineContext
 from local.machines.process import Launch, LaunchError, Process, last_line
+from local.machines.ready import Probe
 
 DEFAULT_PGDATA = "/var/lib/postgresql/data"
 INITDB_DIRECTORY = "/docker-entrypoint-initdb.d"
@@ -71,6 +72,7 @@ class _Server:
             stop_signal=signal.SIGINT,
             kill_signal=signal.SIGQUIT,
             listens=listens,
+            ready=Probe(scheme="postgres", host=listens[0][0], port=listens[0][1], path="") if listens else None,
         )
 
     async def initialise(self) -> None:
@@ -123,7 +125,7 @@ class _Server:
     async def _fill(self, user: str, sockets: Path) -> None:
         client: Mapping[str, str] = {"PGHOST": str(sockets), "PGUSER": user, "PGPASSWORD": ""}
         database = self._setting("POSTGRES_DB") or user
-        psql = (str(binaries() / "psql"), "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "--no-password")
+        psql = (str(binaries() / "psql"), "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "--no-password")
         if database != "postgres":
             quoted = database.replace('"', '""')
             await self._run(*psql, "-d", "postgres", "-c", f'CREATE DATABASE "{quoted}"', extra=client)
@@ -156,8 +158,5 @@ class _Server:
     async def _run(self, *argv: str, extra: Mapping[str, str] | None = None) -> None:
         code = await self._exit_code(*argv, extra=extra)
         if code != 0:
-            raise LaunchError(f"{_short(argv)} ends with {code}: {last_line(self.machine.log(INITDB_LOG))}")
-
-
-def _short(argv: Sequence[str]) -> str:
-    return " ".join([Path(argv[0]).name, *argv[1:]])[:120]
+            said = last_line(self.machine.log(INITDB_LOG))
+            raise LaunchError(f"{Path(argv[0]).name} … {Path(argv[-1]).name} ends with {code}: {said}")

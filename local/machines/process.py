@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from local.machines.ready import Probe
 from local.machines.records import ProcessRecord, ProcessRecords, start_ticks
 
 LAST_CHANCE = timedelta(milliseconds=150)
@@ -38,6 +39,8 @@ class Launch:
     kill_signal: signal.Signals = signal.SIGKILL
     listens: tuple[tuple[str, int], ...] = ()
     """Addresses that must be free before the start."""
+    ready: Probe | None = None
+    """Says when the program is ready; without one, being up is being ready."""
 
     def command_line(self) -> list[str]:
         """The program below the two util-linux tools that set its user and its death signal.
@@ -173,7 +176,7 @@ def _listener(host: str, port: int) -> str:
     return "a process of another user"
 
 
-def last_line(log: Path, limit: int = 160) -> str:
+def last_line(log: Path, limit: int = 240) -> str:
     """The last line of a log that says anything."""
     try:
         with log.open("rb") as file:

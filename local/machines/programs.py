@@ -76,7 +76,7 @@ def _labelled(words: list[str], service: ComposeService, machine: MachineContext
         raise LaunchError(f"label {LABEL_LOCAL_COMMAND} is empty")
     if argv[0] in ("python", "python3"):
         argv = (sys.executable, *argv[1:])
-    return Launch(argv=argv, environment=environment, directory=REPOSITORY, listens=_listens(service))
+    return Launch(argv=argv, environment=environment, directory=REPOSITORY, listens=_listens(service), ready=probe_of(service))
 
 
 def _fill(word: str, places: dict[str, str]) -> str:
@@ -97,6 +97,7 @@ async def _envoy(service: ComposeService, machine: MachineContext) -> Program:
         environment=machine.process_environment(service),
         directory=machine.root,
         listens=_listens(service),
+        ready=probe_of(service),
     )
 
 
@@ -117,7 +118,13 @@ async def _prometheus(service: ComposeService, machine: MachineContext) -> Progr
     except prometheus.NotToBeHad as error:
         return NotStarted(reason=str(error))
     environment = machine.process_environment(service)
-    return Launch(argv=(str(binary), *service.command), environment=environment, directory=machine.root, listens=_listens(service))
+    return Launch(
+        argv=(str(binary), *service.command),
+        environment=environment,
+        directory=machine.root,
+        listens=_listens(service),
+        ready=probe_of(service),
+    )
 
 
 async def _not_to_be_had(service: ComposeService, _machine: MachineContext) -> Program:

@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 
 TIMEOUT = timedelta(seconds=1)
 SCHEMES = ("http", "tcp", "grpc")
+"""What a label may say; `postgres` is the runner's own."""
+POSTGRES_PROTOCOL = 196608
+"""Version 3.0 of its protocol."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class Probe:
 
     async def problem(self) -> str | None:
         """None when ready, else what is wrong."""
-        asks = {"http": self._http, "tcp": self._tcp, "grpc": self._grpc}
+        asks = {"http": self._http, "tcp": self._tcp, "grpc": self._grpc, "postgres": self._postgres}
         try:
             async with asyncio.timeout(TIMEOUT.total_seconds()):
                 return await asks[self.scheme]()
@@ -46,6 +49,14 @@ class Probe:
     async def _tcp(self) -> str | None:
         async with self._connection():
             return None
+
+    async def _postgres(self) -> str | None:
+        """Asks for a session, as pg_isready does: a server that recovers listens already, but says that it cannot connect now."""
+        body = POSTGRES_PROTOCOL.to_bytes(4, "big") + b"user\0postgres\0\0"
+        async with self._connection() as (reader, writer):
+            writer.write((len(body) + 4).to_bytes(4, "big") + body)
+            answer = await reader.read(1024)
+        return f"{self} is starting up" if b"C57P03\0" in answer else None if answer else f"{self} says nothing"
 
     async def _http(self) -> str | None:
         """One request, of which only the status line is read. As the model has it, any status below 500 shows a working app."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from local.machines.compose import ComposeService, Condition, Restart
 from local.machines.context import MachineContext
 from local.machines.process import LaunchError, Process, last_line
-from local.machines.programs import InProcess, NotStarted, probe_of, program_of
+from local.machines.programs import InProcess, NotStarted, program_of
 from local.machines.ready import Probe
 
 FIRST_PAUSE = timedelta(milliseconds=100)
@@ -117,7 +117,7 @@ class ServiceRunner:
                 machine=self._machine.instance_id,
                 service=self.service.name,
             )
-            code = await self._watch(self.process, probe_of(self.service))
+            code = await self._watch(self.process, program.ready)
         except (LaunchError, OSError, ValueError, RuntimeError) as error:
             with self._machine.log(self.service.name).open("a") as log:
                 log.write(f"{error}\n")

@@ -8,8 +8,8 @@ import sys
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from local.isolation import isolate
 from local.stacks.state import StackState
-from local.supervisor.cloud_environment import drop_aws_settings
 from local.supervisor.identity import hold_lock
 
 
@@ -22,7 +22,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
     for quiet in ("botocore", "boto3", "urllib3", "werkzeug", "asyncio"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
-    drop_aws_settings(os.environ)
+    isolate(os.environ)
     state = StackState(arguments.state.absolute())
     lock = hold_lock(state)
     if lock is None:

@@ -11,11 +11,11 @@ from http import HTTPStatus
 from ipaddress import IPv4Network
 from typing import Any
 
+from local.isolation import cloud_environment
 from local.machines.host import HostPaths, MachineHost
 from local.machines.records import start_ticks
 from local.stacks.state import StackState
 from local.supervisor import api, unix_socket
-from local.supervisor.cloud_environment import cloud_environment
 from local.supervisor.identity import SupervisorIdentity
 
 STOP_LIMIT = timedelta(seconds=5)

@@ -129,7 +129,7 @@ def processes_below(directory: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.fixture()
+@pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     """Ends with a look at what is left running: nothing may be."""
     state = StackState(tmp_path / "state")

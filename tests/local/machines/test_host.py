@@ -92,10 +92,8 @@ def test_a_failing_program_is_named_with_the_last_line_of_its_log(rig: Any) -> N
 
 
 def test_services_start_in_the_order_of_their_conditions(rig: Any) -> None:
-    first = {
-        "image": "example/prepare",
-        "labels": {"envoy-mesh.local.command": "python -c \"import pathlib; pathlib.Path('${MESH_ROOT}/etc/mesh/made').write_text('PAGE=made')\""},
-    }
+    script = "import pathlib; pathlib.Path('${MESH_ROOT}/etc/mesh/made').write_text('PAGE=made')"
+    first = {"image": "example/prepare", "labels": {"envoy-mesh.local.command": f'python -c "{script}"'}}
     second = web(depends_on={"first": {"condition": "service_completed_successfully"}}, env_file=["${MESH_ROOT}/etc/mesh/made"])
     instance = rig.launch({"second": second, "first": first})
     rig.until_health(Health.HEALTHY)
@@ -103,7 +101,7 @@ def test_services_start_in_the_order_of_their_conditions(rig: Any) -> None:
 
 
 def test_a_failed_preparation_is_repeated_as_the_boot_unit_does(rig: Any) -> None:
-    script = "import pathlib, sys; path = pathlib.Path('${MESH_ROOT}/tries'); old = path.exists(); path.touch(); sys.exit(0 if old else 'not yet')"
+    script = "import pathlib, sys; p = pathlib.Path('${MESH_ROOT}/tries'); old = p.exists(); p.touch(); sys.exit(0 if old else 'not yet')"
     first = {"image": "example/prepare", "labels": {"envoy-mesh.local.command": f'python -c "{script}"'}}
     rig.launch({"first": first, "web": web(depends_on={"first": {"condition": "service_completed_successfully"}})})
     assert "not yet" in rig.until(lambda machines: bool(machines) and machines[0].health == Health.UNHEALTHY)[0].detail

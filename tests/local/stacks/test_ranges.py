@@ -1,0 +1,120 @@
+"""Address ranges: one a stack, remembered, given back, and taken from the dead."""
+
+import os
+import shutil
+import socket
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from local.stacks import RangesTaken, StackState, free_range, ranges, stack_state, take_range
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Path:
+    return tmp_path / "claims"
+
+
+def state(tmp_path: Path, name: str) -> StackState:
+    return StackState(tmp_path / name)
+
+
+def test_each_stack_gets_a_range_of_its_own_and_keeps_it(tmp_path: Path, claims: Path) -> None:
+    first, second = (take_range(state(tmp_path, name), claims=claims) for name in "ab")
+    assert first != second
+    assert all(each.prefixlen == 16 and each.subnet_of(IPv4Network("127.0.0.0/8")) for each in (first, second))
+    assert take_range(state(tmp_path, "a"), claims=claims) == first
+
+
+def test_the_range_of_localhost_is_nobody_s() -> None:
+    assert IPv4Network("127.0.0.0/16") not in ranges.RANGES
+
+
+def test_a_range_is_free_again_after_down(tmp_path: Path, claims: Path) -> None:
+    first = take_range(state(tmp_path, "a"), claims=claims)
+    free_range(state(tmp_path, "a"), claims=claims)
+    assert take_range(state(tmp_path, "b"), claims=claims) == first
+
+
+def test_freeing_twice_or_without_a_range_does_nothing(tmp_path: Path, claims: Path) -> None:
+    free_range(state(tmp_path, "a"), claims=claims)
+    kept = take_range(state(tmp_path, "b"), claims=claims)
+    free_range(state(tmp_path, "a"), claims=claims)
+    assert take_range(state(tmp_path, "b"), claims=claims) == kept
+
+
+def test_a_claim_of_a_removed_state_directory_is_taken_over(tmp_path: Path, claims: Path) -> None:
+    first = take_range(state(tmp_path, "a"), claims=claims)
+    shutil.rmtree(tmp_path / "a")
+    assert take_range(state(tmp_path, "b"), claims=claims) == first
+
+
+def test_a_lost_claim_is_made_again(tmp_path: Path, claims: Path) -> None:
+    first = take_range(state(tmp_path, "a"), claims=claims)
+    shutil.rmtree(claims)
+    assert take_range(state(tmp_path, "a"), claims=claims) == first
+    assert take_range(state(tmp_path, "b"), claims=claims) != first
+
+
+def test_a_stack_whose_range_went_to_another_gets_a_new_one(tmp_path: Path, claims: Path) -> None:
+    first = take_range(state(tmp_path, "a"), claims=claims)
+    shutil.rmtree(claims)
+    other = state(tmp_path, "b")
+    assert take_range(other, claims=claims) == first
+    assert take_range(state(tmp_path, "a"), claims=claims) != first
+
+
+def test_a_range_in_which_somebody_listens_is_not_given_away(tmp_path: Path, claims: Path) -> None:
+    first = take_range(state(tmp_path, "a"), claims=claims)
+    free_range(state(tmp_path, "a"), claims=claims)
+    with socket.create_server((str(first[300]), 0)):
+        assert take_range(state(tmp_path, "b"), claims=claims) != first
+
+
+def test_many_stacks_at_once_never_share_a_range(tmp_path: Path, claims: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda index: take_range(state(tmp_path, f"s{index}"), claims=claims), range(24)))
+    assert len(set(taken)) == 24
+
+
+def test_no_range_left_says_how_to_get_one(tmp_path: Path, claims: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "RANGES", ranges.RANGES[100:101])
+    take_range(state(tmp_path, "a"), claims=claims)
+    with pytest.raises(RangesTaken, match=r"all 1 ranges .* are taken .* `./mesh down`"):
+        take_range(state(tmp_path, "b"), claims=claims)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_another_user_takes_a_range_beside_ours_and_cannot_take_ours(claims: Path) -> None:
+    import subprocess
+    import sys
+    import tempfile
+
+    from local.machines.context import REPOSITORY
+
+    with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as shared:
+        own = take_range(StackState(Path(ours) / "a"), claims=Path(shared) / "claims")
+        Path(shared).chmod(0o755)
+        Path(ours).chmod(0o755)
+        (Path(shared) / "theirs").mkdir()
+        os.chown(Path(shared) / "theirs", 65534, 65534)
+        script = (
+            "import os, sys; from pathlib import Path; from local.stacks import StackState, take_range; os.setgid(65534); os.setuid(65534);"
+            f"print(take_range(StackState(Path('{shared}/theirs/b')), claims=Path('{shared}/claims')))"
+        )
+        done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert IPv4Network(done.stdout.strip()) != own
+        assert stat.S_IMODE((Path(shared) / "claims").stat().st_mode) == 0o1777
+
+
+def test_the_state_of_two_clones_and_of_two_stacks_is_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    one, two = tmp_path / "x" / "mesh", tmp_path / "y" / "mesh"
+    roots = {stack_state(clone, stack).root for clone in (one, two) for stack in ("local", "other")}
+    assert len(roots) == 4
+    assert all(root.is_relative_to(tmp_path / "envoy-mesh") and root.parent.name.endswith("-mesh") for root in roots)
+    assert stack_state(one, "local", override=tmp_path / "here").root == tmp_path / "here"
