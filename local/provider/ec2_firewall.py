@@ -169,12 +169,12 @@ def _delete_rule(call: Call, direction: str) -> None:
 
 
 def _update_rule(call: Call) -> None:
-    """Everything but the tags is a property of the rule that EC2 modifies under the same id."""
+    """EC2 modifies a rule under the same id; one that was adopted is whole, as it was made by one call."""
     update_tags(call)
-    if not call.changed - {"tags"}:
+    if not call.old or not call.changed - {"tags"}:
         return
     inputs = call.inputs
-    rule: dict[str, Any] = {"IpProtocol": str(inputs["ipProtocol"])}
+    rule: dict[str, Any] = {"IpProtocol": str(inputs["ipProtocol"]), "FromPort": -1, "ToPort": -1}
     rule |= call.given("fromPort", "toPort", "description", "cidrIpv4", "cidrIpv6", "prefixListId")
     if inputs.get("referencedSecurityGroupId"):
         rule["ReferencedGroupId"] = inputs["referencedSecurityGroupId"]

@@ -127,7 +127,8 @@ def _read_association(call: Call) -> Properties | None:
 
 def _create_endpoint(call: Call) -> str:
     made = call.client("ec2").create_vpc_endpoint(
-        **call.given("vpcId", "serviceName", "vpcEndpointType", "routeTableIds", "subnetIds", "securityGroupIds", "privateDnsEnabled"),
+        VpcEndpointType=call.inputs.get("vpcEndpointType", "Gateway"),
+        **call.given("vpcId", "serviceName", "routeTableIds", "subnetIds", "securityGroupIds", "privateDnsEnabled"),
         **({"PolicyDocument": call.inputs["policy"]} if call.inputs.get("policy") else {}),
         TagSpecifications=tag_specification(call, "vpc-endpoint"),
     )
@@ -146,6 +147,19 @@ def _update_endpoint(call: Call) -> None:
         arguments["PrivateDnsEnabled"] = call.inputs.get("privateDnsEnabled", False)
     if arguments:
         call.client("ec2").modify_vpc_endpoint(VpcEndpointId=call.id, **{key: value for key, value in arguments.items() if value != []})
+
+
+def _delete_endpoint(call: Call) -> None:
+    """moto fails on a gateway endpoint with a table that came later, so tables and routes are taken from it first."""
+    ec2 = call.client("ec2")
+    endpoint = ec2.describe_vpc_endpoints(VpcEndpointIds=[call.id])["VpcEndpoints"][0]
+    if endpoint.get("RouteTableIds"):
+        ec2.modify_vpc_endpoint(VpcEndpointId=call.id, RemoveRouteTableIds=endpoint["RouteTableIds"])
+        for table in ec2.describe_route_tables(RouteTableIds=endpoint["RouteTableIds"])["RouteTables"]:
+            for route in table["Routes"]:
+                if route.get("GatewayId") == call.id:
+                    ec2.delete_route(RouteTableId=table["RouteTableId"], DestinationPrefixListId=route["DestinationPrefixListId"])
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[call.id])
 
 
 def _endpoint_outputs(_: Call, endpoint: dict[str, Any]) -> Properties | None:
@@ -207,7 +221,7 @@ ROWS = (
         read=_read_association,
         delete=lambda call: call.client("ec2").disassociate_route_table(AssociationId=call.id),
         find=_find_association,
-        delete_before_replace=True,
+        delete_before_replace=True,  # the real provider moves an association to another table; moto would hand out the old one
     ),
     ec2_row(
         "aws:ec2/vpcEndpoint:VpcEndpoint",
@@ -216,8 +230,8 @@ ROWS = (
         describe=("describe_vpc_endpoints", "VpcEndpointIds", "VpcEndpoints"),
         outputs=_endpoint_outputs,
         update=_update_endpoint,
-        delete=lambda call: call.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[call.id]),
-        replace={"vpcId", "serviceName", "vpcEndpointType", "region"},
+        delete=_delete_endpoint,
+        replace={"vpcId", "serviceName", "region"},
     ),
     ec2_row(
         "aws:ec2/flowLog:FlowLog",

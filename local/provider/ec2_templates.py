@@ -43,9 +43,10 @@ _NOT_IN_A_VERSION = {"tags", "updateDefaultVersion", "defaultVersion"}
 
 
 def _update_template(call: Call) -> None:
+    """Every change of the body is a new version. A template that was adopted is whole: it was made by one call."""
     ec2, inputs = call.client("ec2"), call.inputs
     default: int | None = inputs.get("defaultVersion") if "defaultVersion" in call.changed else None
-    if call.changed - _NOT_IN_A_VERSION:
+    if call.old and call.changed - _NOT_IN_A_VERSION:
         made = ec2.create_launch_template_version(
             LaunchTemplateId=call.id,
             **({"VersionDescription": inputs["description"]} if inputs.get("description") else {}),

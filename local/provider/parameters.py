@@ -160,7 +160,11 @@ def _update_key(call: Call) -> None:
 
 def _read_key(call: Call) -> Properties | None:
     key = call.client("kms").describe_key(KeyId=call.id)["KeyMetadata"]
-    return None if key["KeyState"] == "PendingDeletion" else {"arn": key["Arn"], "keyId": call.id, "keyUsage": key["KeyUsage"]}
+    return (
+        None
+        if key["KeyState"] == "PendingDeletion"
+        else {"arn": key["Arn"], "keyId": call.id, "keyUsage": key.get("KeyUsage", "ENCRYPT_DECRYPT")}
+    )
 
 
 def _delete_key(call: Call) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from local.provider.ec2 import boto, mapping, pairs
-from local.provider.row import Call, Found, Properties, Row
+from local.provider.row import Call, Found, Properties, Row, pascal
 from local.provider.wire import ASSET, SIGNATURE
 
 _CONTENT = {"content", "contentBase64", "source", "sourceHash", "etag"}
@@ -190,7 +190,7 @@ def _lifecycle_rules(inputs: Properties) -> dict[str, Any]:
     for rule in inputs["rules"]:
         converted = {
             **{
-                key: boto(value)
+                pascal(key): boto(value)
                 for key, value in rule.items()
                 if key not in ("id", "filter", "transitions", "noncurrentVersionTransitions")
             },
