@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
 
@@ -85,7 +86,8 @@ class Snapshot:
 
     def resources(self, type_url: str) -> ResourceSet:
         """The resources of a type; an empty set when the snapshot has none."""
-        return self.sets.get(type_url) or _empty_set(type_url)
+        found = self.sets.get(type_url)
+        return _empty_set(type_url) if found is None else found
 
     def version(self, type_url: str) -> str:
         """A hash over the names and versions of a type's resources."""
@@ -93,6 +95,12 @@ class Snapshot:
 
     def check_consistent(self) -> None:
         """Raises `InconsistentSnapshot` when a resource names one that is missing, or endpoints or routes are named by nothing."""
+        if self.faults:
+            raise InconsistentSnapshot(self.faults)
+
+    @cached_property
+    def faults(self) -> list[str]:
+        """Why the snapshot must not be served; looked for once."""
         named: set[Reference] = {(type_urls.ENDPOINT, LOCAL_CLUSTER)}
         faults = []
         for type_url, resources in self.sets.items():
@@ -109,8 +117,7 @@ class Snapshot:
                 for name in self.resources(type_url)
                 if (type_url, name) not in named
             ]
-        if faults:
-            raise InconsistentSnapshot(faults)
+        return faults
 
 
 def version_of(type_url: str, versions: Mapping[str, str]) -> str:
@@ -135,10 +142,6 @@ def _checked(type_url: str, name: str, message: Message) -> Resource:
     return Resource.of(name, message)
 
 
-_EMPTY: dict[str, ResourceSet] = {}
-
-
+@lru_cache(maxsize=64)
 def _empty_set(type_url: str) -> ResourceSet:
-    if type_url not in _EMPTY:
-        _EMPTY[type_url] = ResourceSet(type_url, {})
-    return _EMPTY[type_url]
+    return ResourceSet(type_url, {})

@@ -1,0 +1,188 @@
+"""One xDS stream's state: subscriptions, nonces, what was sent, acknowledged and refused. Pure: no I/O, no clock.
+
+At most one push per type is unacknowledged; what changes meanwhile is sent with the acknowledgement. A refused version is not sent
+again until it changes. Removals wait until nothing that the proxy uses may refer to the removed.
+"""
+
+from typing import Protocol
+
+from google.protobuf.message import Message
+
+from apps.control_plane import type_urls
+from apps.control_plane.plan import EMPTY, NOTHING, Plan, Planner, Subscription, View
+from apps.control_plane.snapshot import ResourceSet, Snapshot
+from apps.control_plane.wire import Response
+
+MAX_TYPES = 32
+"""Types that one stream may ask for; Envoy knows about a dozen."""
+MAX_NAMES = 100_000
+"""Names that one stream may subscribe to in one type."""
+
+
+class ProtocolViolation(Exception):
+    """A request that ends its stream with INVALID_ARGUMENT; the text goes to the client."""
+
+
+class Observer(Protocol):
+    """Who is told of a stream's pushes and their fate."""
+
+    def pushed(self, type_url: str, response: Response, nonce: int) -> None: ...
+
+    def acked(self, type_url: str, version: str) -> None: ...
+
+    def nacked(self, type_url: str, version: str, nonce: int, error: str) -> None: ...
+
+
+class TypeState:
+    """One type on one stream."""
+
+    __slots__ = (
+        "acked_version", "basis", "claimed", "desired", "error", "held", "must_answer", "nacked_version", "named_once", "nonce",
+        "pending", "rejected", "sent_version", "subscription", "type_url",
+    )  # fmt: skip
+
+    def __init__(self, type_url: str) -> None:
+        self.type_url = type_url
+        self.subscription: Subscription = NOTHING
+        self.named_once = False
+        self.must_answer = False
+        self.claimed = ""
+        self.basis: ResourceSet | None = None
+        self.desired: View = EMPTY
+        self.held: View = EMPTY
+        self.pending: Response | None = None
+        self.nonce = 0
+        self.rejected: frozenset[str] = frozenset()
+        self.sent_version = self.acked_version = self.nacked_version = self.error = ""
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Changes what is wanted; the next pump looks up what that is."""
+        if len(subscription.names) > MAX_NAMES:
+            raise ProtocolViolation(f"{len(subscription.names)} names of {self.type_url}: a stream may have {MAX_NAMES} of a type")
+        self.subscription, self.basis = subscription, None
+
+    def settle(self, error: str | None) -> Response | None:
+        """Takes the proxy's word on the push under way, an error text or None for consent; returns that push."""
+        response, self.pending = self.pending, None
+        if response is None:
+            return None
+        if error is not None:
+            self.rejected |= response.names
+            self.nacked_version, self.error = response.version, error
+        else:
+            self.acked_version = response.version
+            if not self.rejected:
+                self.nacked_version = self.error = ""
+        return response
+
+    @property
+    def settled(self) -> bool:
+        """Whether the proxy has accepted the newest of this type."""
+        if self.pending or self.must_answer or self.rejected:
+            return False
+        return self.held is self.desired or self.held.versions == self.desired.versions
+
+
+class Stream:
+    """What both APIs have in common; subclasses read requests and choose the plan."""
+
+    def __init__(self, planner: Planner, observer: Observer, default_type: str | None = None) -> None:
+        self._planner = planner
+        self._observer = observer
+        self._default_type = default_type
+        self._snapshot: Snapshot | None = None
+        self._last_nonce = 0
+        self.types: dict[str, TypeState] = {}
+        """In push order."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Makes `snapshot` what this stream should hold; `pump` says what to send for it."""
+        self._snapshot = snapshot
+
+    def pump(self) -> list[bytes]:
+        """gRPC messages to send now, in their order."""
+        if self._snapshot is None:
+            return []
+        for state in self.types.values():
+            resources = self._snapshot.resources(state.type_url)
+            if state.basis is not resources and (state.basis is None or state.basis.version != resources.version):
+                state.desired = self._planner.view(state.type_url, resources, state.subscription)
+            state.basis = resources
+        messages: list[bytes] = []
+        while self._push_all(messages):
+            pass
+        return messages
+
+    def _push_all(self, messages: list[bytes]) -> bool:
+        """One round over all types; True when a type moved without a push, which may free what another one withheld."""
+        moved = withheld = False
+        for state in self.types.values():
+            if state.pending or (state.held is state.desired and not state.must_answer):
+                continue
+            before = state.held
+            message = self._push(state)
+            if message is not None:
+                messages.append(message)
+            elif state.held is not before:
+                moved = True
+            withheld = withheld or state.held is not state.desired
+        return moved and withheld
+
+    def _push(self, state: TypeState) -> bytes | None:
+        claimed, state.claimed = state.claimed, ""
+        if claimed and claimed == state.desired.version:
+            state.held, state.must_answer, state.acked_version = state.desired, False, claimed
+            return None
+        held = state.held
+        revised = any(held.versions.get(name) != state.desired.versions.get(name) for name in state.rejected)
+        if revised:
+            held = held.with_rejected(state.rejected)
+        response, after = self._plan(state, held, self._may_remove(state))
+        if response is None:
+            if after.versions != state.held.versions or after is state.desired:
+                state.held = after
+            return None
+        state.held, state.must_answer = after, False
+        if revised or state.type_url in type_urls.FULL_SET_TYPES:
+            state.rejected = frozenset()
+        self._last_nonce += 1
+        state.nonce, state.pending, state.sent_version = self._last_nonce, response, response.version
+        self._observer.pushed(state.type_url, response, state.nonce)
+        return response.framed(state.nonce)
+
+    def _may_remove(self, state: TypeState) -> bool:
+        referrers = (self.types.get(type_url) for type_url in type_urls.REFERRERS.get(state.type_url, ()))
+        return all(referrer is None or referrer.settled for referrer in referrers)
+
+    def on_request(self, request: Message) -> None:
+        """Takes a request in; `pump` says what to send for it."""
+        raise NotImplementedError
+
+    def _plan(self, state: TypeState, held: View, may_remove: bool) -> Plan:
+        raise NotImplementedError
+
+    def _state(self, type_url: str) -> tuple[TypeState, bool]:
+        """The state of the type that a request is about, and whether it is new on this stream."""
+        type_url = type_url or self._default_type or ""
+        if not type_url:
+            raise ProtocolViolation("type URL is required for ADS")
+        if self._default_type not in (None, type_url):
+            raise ProtocolViolation(f"type URL {type_url!r} on a stream of {self._default_type!r}")
+        state = self.types.get(type_url)
+        if state is not None:
+            return state, False
+        if len(self.types) >= MAX_TYPES:
+            raise ProtocolViolation(f"a stream may ask for {MAX_TYPES} types, {type_url!r} is one too many")
+        self.types[type_url] = state = TypeState(type_url)
+        rank = {known: place for place, known in enumerate(type_urls.PUSH_ORDER)}
+        self.types = dict(sorted(self.types.items(), key=lambda item: rank.get(item[0], len(rank))))
+        return state, True
+
+    def _settle(self, state: TypeState, error: str | None) -> None:
+        response = state.settle(error)
+        if response is None:
+            return
+        if error is None:
+            self._observer.acked(state.type_url, response.version)
+        else:
+            self._observer.nacked(state.type_url, response.version, state.nonce, error)
