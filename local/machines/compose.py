@@ -21,8 +21,8 @@ UNDERSTOOD = frozenset(
     | {"volumes", "network_mode"}
 )
 WITHOUT_LOCAL_EFFECT = frozenset(
-    {"cap_add", "cap_drop", "container_name", "cpus", "devices", "healthcheck", "init", "logging", "mem_limit", "oom_score_adj", "privileged"}
-    | {"pids_limit", "pull_policy", "read_only", "security_opt", "shm_size", "sysctls", "tmpfs", "ulimits", "user"}
+    {"cap_add", "cap_drop", "container_name", "cpus", "devices", "healthcheck", "init", "logging", "mem_limit", "oom_score_adj"}
+    | {"pids_limit", "privileged", "pull_policy", "read_only", "security_opt", "shm_size", "sysctls", "tmpfs", "ulimits", "user"}
 )
 """Limits and confinement of containers: a process of the same program works without them."""
 TOP_LEVEL = frozenset({"name", "services", "version", "volumes"})
@@ -117,7 +117,7 @@ def parse_compose(document: object, variables: Mapping[str, str]) -> dict[str, C
 def _refuse_unknown(place: str, mapping: Mapping[str, Any], known: frozenset[str]) -> None:
     unknown = sorted(key for key in mapping if key not in known and not str(key).startswith("x-"))
     if unknown:
-        raise ComposeError(f"{place}: the process runtime does not know {', '.join(unknown)}; it knows {', '.join(sorted(known))}")
+        raise ComposeError(f"{place}: the process runtime does not carry out {', '.join(unknown)}; remove it, or teach it (local/machines)")
 
 
 def _service(name: str, value: object) -> ComposeService:

@@ -43,6 +43,8 @@ class Probe:
                 return await asks[self.scheme]()
         except TimeoutError:
             return f"{self} does not answer within {TIMEOUT.total_seconds():g} s"
+        except ConnectionRefusedError:
+            return f"{self} refuses connections"
         except OSError as error:
             return f"{self}: {error.strerror or error}"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -118,11 +119,12 @@ class ServiceRunner:
                 service=self.service.name,
             )
             code = await self._watch(self.process, program.ready)
-        except (LaunchError, OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # whatever it is, this machine shows it and no other suffers
+            failure = str(error) or type(error).__name__
             with self._machine.log(self.service.name).open("a") as log:
-                log.write(f"{error}\n")
-            self._set(Phase.FAILED, str(error))
-            return str(error)
+                log.write(failure + "\n" if isinstance(error, LaunchError) else traceback.format_exc())
+            self._set(Phase.FAILED, failure)
+            return failure
         if code == 0:
             self._complete()
             return None
