@@ -21,6 +21,8 @@ ZONE_AWARE_FROM = 6
 """Hosts from which on a caller prefers its own zone; smaller groups are plain round robin."""
 
 _CONNECT_TIMEOUT = timedelta(seconds=1)
+_MERGE_WINDOW = timedelta(milliseconds=100)
+"""Envoy's default holds back changes of health and draining for up to a second."""
 _RETRIES_AT_ONCE = 1024
 """Envoy's default of 3 fails what a dead host had in flight beyond three requests."""
 _PING_INTERVAL = timedelta(seconds=5)
@@ -80,6 +82,7 @@ def _discovered(name: str, check: HealthCheck) -> Cluster:
         common_lb_config=Cluster.CommonLbConfig(
             healthy_panic_threshold=Percent(value=0),
             ignore_new_hosts_until_first_hc=True,
+            update_merge_window=duration(_MERGE_WINDOW),
             zone_aware_lb_config=Cluster.CommonLbConfig.ZoneAwareLbConfig(min_cluster_size=UInt64Value(value=ZONE_AWARE_FROM)),
         ),
         # Else a host that discovery dropped keeps its traffic for as long as it passes checks.

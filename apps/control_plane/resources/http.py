@@ -22,6 +22,10 @@ from apps.control_plane.resources import access_log
 from apps.control_plane.resources.protos import duration, over_ads, pack
 from model.contract import VIA_HEADER, NodeId
 
+TIMEOUT_HEADER = "x-envoy-expected-rq-timeout-ms"
+"""What is left of the caller's time limit."""
+CARRIED_TIMEOUT_HEADER = "x-mesh-expected-rq-timeout-ms"
+
 _IDLE_TIMEOUT = timedelta(hours=1)
 _STREAM_IDLE_TIMEOUT = timedelta(minutes=5)
 _REQUEST_TIMEOUT = timedelta(minutes=5)
@@ -74,6 +78,15 @@ def sidecar(stat_prefix: str, routes: str, node: NodeId, *, filters: Sequence[Ht
     return manager
 
 
+def ingress(stat_prefix: str, routes: str, node: NodeId) -> HttpConnectionManager:
+    """A sidecar's side towards the mesh. The caller's time limit is put by, since Envoy drops it, for the route to bring back."""
+    manager = sidecar(stat_prefix, routes, node)
+    value = HeaderValue(key=CARRIED_TIMEOUT_HEADER, value=f"%REQ({TIMEOUT_HEADER})%")
+    mutation = Mutation(append=HeaderValueOption(header=value, append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD))
+    manager.early_header_mutation_extensions.append(_early(mutation))
+    return manager
+
+
 def network_filter(manager: HttpConnectionManager) -> Filter:
     return Filter(name="envoy.filters.network.http_connection_manager", typed_config=pack(manager))
 
@@ -107,6 +120,11 @@ def _manager(stat_prefix: str, common: HttpProtocolOptions) -> HttpConnectionMan
 def _via(node: NodeId, action: "HeaderValueOption.HeaderAppendAction.ValueType") -> TypedExtensionConfig:
     value = f"{_VIA_PROTOCOL} {node}".replace("%", "%%")
     mutation = Mutation(append=HeaderValueOption(header=HeaderValue(key=VIA_HEADER, value=value), append_action=action))
+    return _early(mutation)
+
+
+def _early(mutation: Mutation) -> TypedExtensionConfig:
+    """A change of the request before Envoy reads it."""
     return TypedExtensionConfig(
         name="envoy.http.early_header_mutation.header_mutation", typed_config=pack(HeaderMutation(mutations=[mutation]))
     )

@@ -43,7 +43,7 @@ def ingress(facts: MachineFacts, protocol: str) -> Listener:
     if protocol == "tcp":
         filters = [_tcp_proxy(names.INGRESS, names.APP)]
     else:
-        filters = [http.network_filter(http.sidecar(names.INGRESS, names.INGRESS_ROUTES, facts.node))]
+        filters = [http.network_filter(http.ingress(names.INGRESS, names.INGRESS_ROUTES, facts.node))]
     return _listener(names.INGRESS, facts.address, INGRESS_PORT, TrafficDirection.INBOUND, filters)
 
 
@@ -56,7 +56,7 @@ def egress(facts: MachineFacts) -> Listener:
 def tcp_egress(facts: MachineFacts, service: str, port: int) -> Listener:
     """A TCP service that the app beside calls: on loopback, at the service's own port."""
     name = names.tcp_egress(service)
-    return _listener(name, facts.loopback, port, TrafficDirection.OUTBOUND, [_tcp_proxy(name, service)])
+    return _listener(name, facts.loopback, port, TrafficDirection.OUTBOUND, [_tcp_proxy(service, service)])
 
 
 def postgres_egress(facts: MachineFacts) -> Listener:
@@ -80,7 +80,8 @@ def _public(name: str, facts: MachineFacts, port: int, filters: Sequence[Filter]
 def _listener(name: str, host: str, port: int, direction: "TrafficDirection.ValueType", filters: Sequence[Filter]) -> Listener:
     return Listener(
         name=name,
-        stat_prefix=name,
+        # Statistics take what stands before the first dot for the listener's name.
+        stat_prefix=name.replace(".", "-"),
         address=address(host, port),
         traffic_direction=direction,
         per_connection_buffer_limit_bytes=UInt32Value(value=BUFFER_BYTES),

