@@ -10,7 +10,9 @@ from components import control_plane, database, firewall_rules, machine_files, m
 from components.certificates import Certificates, CertificatesArgs, Holder
 from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.database import Database, DatabaseArgs, DataVolume, DataVolumeArgs
+from components.dns import PrivateDns, PrivateDnsArgs, PublicDns, PublicDnsArgs
 from components.edge import Edge, EdgeAddresses, EdgeAddressesArgs, EdgeArgs
+from components.endpoints import Endpoints, EndpointsArgs
 from components.firewall import Firewall, FirewallArgs
 from components.foundation import AGENT, CONTROL_PLANE, Foundation
 from components.machine_files import StackFacts
@@ -62,6 +64,7 @@ def build(settings: Settings) -> None:
             tags=tags,
         ),
     )
+    endpoints = build_endpoints(settings, network, firewall, tags)
     addresses = EdgeAddresses("edge-address", EdgeAddressesArgs(count=mesh.edge.instances, tags=tags))
     holders = holders_of(mesh)
     foundation = Foundation(
@@ -70,6 +73,7 @@ def build(settings: Settings) -> None:
         tags=tags,
         network=network,
         firewall=firewall,
+        endpoints=endpoints,
         certificates=Certificates(
             "tls", CertificatesArgs(domain=mesh.domain, holders=holders, edge_addresses=list(addresses.public_ips), tags=tags)
         ),
@@ -87,6 +91,10 @@ def build(settings: Settings) -> None:
     build_edge(foundation, facts, addresses)
     groups = {name: build_service(foundation, facts, name, passwords) for name in mesh.services}
     watch = build_monitoring(foundation, facts, passwords)
+    records = {"control-plane": planes.addresses, "monitoring": [watch.address], **({"postgres": [store.address]} if store else {})}
+    PrivateDns("dns", PrivateDnsArgs(domain=mesh.domain, vpc_id=network.vpc_id, records=records, tags=tags))
+    if settings.public_zone:
+        PublicDns("public-dns", PublicDnsArgs(zone_id=settings.public_zone, names=[mesh.domain], addresses=addresses.public_ips))
 
     port = "" if mesh.edge.https == HTTPS else f":{mesh.edge.https}"
     pulumi.export("edgeUrls", [Output.format("https://{0}{1}", address, port) for address in addresses.public_ips])
@@ -97,6 +105,17 @@ def build(settings: Settings) -> None:
     pulumi.export("monitoring", {"address": watch.address, "instance": watch.instance_id})
     pulumi.export("services", {name: service_output(mesh, name, group) for name, group in groups.items()})
     pulumi.export("vpcId", network.vpc_id)
+
+
+def build_endpoints(settings: Settings, network: Network, firewall: Firewall, tags: StackTags) -> Endpoints | None:
+    """Ways to AWS's APIs where the VPC has none to the internet."""
+    if settings.mesh.network.nat != "none":
+        return None
+    group = firewall.group_ids[firewall_rules.ENDPOINTS]
+    return Endpoints(
+        "endpoint",
+        EndpointsArgs(vpc_id=network.vpc_id, region=settings.region, zones=network.zones, security_group=group, tags=tags),
+    )
 
 
 def build_control_plane(foundation: Foundation, facts: StackFacts) -> ControlPlane:

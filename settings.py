@@ -36,6 +36,8 @@ class Settings:
     """Names of the availability zones."""
     mesh: MeshSpec
     ami: str
+    public_zone: str | None
+    """Id of the public hosted zone that gets the edge's records."""
 
 
 def read_settings() -> Settings:
@@ -51,9 +53,17 @@ def read_settings() -> Settings:
         if mesh.production and not mesh.is_local:
             problems += _secrets_provider_problems(_secrets_provider(pulumi.get_stack()))
             problems += _unlocked_images(mesh)
+    public_zone = _public_zone(config, problems)
     if problems or mesh is None or region is None:
         raise ConfigError(problems)
-    return Settings(stack=pulumi.get_stack(), region=region, zones=zones, mesh=mesh, ami=mesh.machines.ami or LOCAL_AMI)
+    return Settings(
+        stack=pulumi.get_stack(),
+        region=region,
+        zones=zones,
+        mesh=mesh,
+        ami=mesh.machines.ami or LOCAL_AMI,
+        public_zone=public_zone,
+    )
 
 
 def _mesh(config: pulumi.Config, problems: list[Problem]) -> MeshSpec | None:
@@ -82,6 +92,14 @@ def _zones(config: pulumi.Config, region: str, count: int, problems: list[Proble
     else:
         return [str(zone) for zone in named]
     return []
+
+
+def _public_zone(config: pulumi.Config, problems: list[Problem]) -> str | None:
+    zone = config.get("publicZone") or None
+    if zone and not re.fullmatch(r"Z[A-Z0-9]{6,31}", zone):
+        rule = "a hosted zone's id is Z and capital letters and digits"
+        problems.append(Problem(f"{PROJECT}:publicZone", repr(zone), rule, "write for example `Z0123456789ABCDEFGHIJ`"))
+    return zone
 
 
 def _quota_problems(mesh: MeshSpec) -> list[Problem]:

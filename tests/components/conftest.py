@@ -148,6 +148,14 @@ def dev() -> Program:
 
 
 @pytest.fixture(scope="session")
+def unrouted() -> Program:
+    """The dev stack without NAT and with a public zone: the parts that dev itself has not."""
+    config = stack_config("dev")
+    config["envoy-mesh:mesh"]["network"]["nat"] = "none"
+    return run_program({**config, "envoy-mesh:publicZone": "Z0123456789ABCDEFGHIJ"})
+
+
+@pytest.fixture(scope="session")
 def run() -> Callable[..., Program]:
     """`run_program`, for tests with a config of their own."""
     return run_program

@@ -34,7 +34,13 @@ UNTAGGED = {
     "aws:secretsmanager/secretVersion:SecretVersion",
 }
 """AWS has no tags for these."""
-OUR_NAMES = {"aws:ssm/parameter:Parameter", "aws:secretsmanager/secret:Secret", "aws:cloudwatch/logGroup:LogGroup", "aws:route53/zone:Zone"}
+OUR_NAMES = {
+    "aws:cloudwatch/logGroup:LogGroup",
+    "aws:route53/record:Record",
+    "aws:route53/zone:Zone",
+    "aws:secretsmanager/secret:Secret",
+    "aws:ssm/parameter:Parameter",
+}
 """Resources that machines know by name; every other physical name is Pulumi's to choose."""
 
 
@@ -70,46 +76,51 @@ def test_every_output_is_annotated_and_documented(name: str) -> None:
     assert inspect.getdoc(COMPONENTS[name])
 
 
-def test_every_component_is_in_the_program_under_its_own_type(dev: Any) -> None:
-    declared = {resource.type for resource in dev.resources if not resource.custom}
+def test_every_component_is_in_the_program_under_its_own_type(dev: Any, unrouted: Any) -> None:
+    declared = {resource.type for program in (dev, unrouted) for resource in program.resources if not resource.custom}
     expected = {f"mesh:{name.split('.')[0]}:{name.split('.')[1]}" for name in COMPONENTS}
     assert declared == expected
 
 
-def test_every_component_registers_its_outputs(dev: Any) -> None:
-    assert {resource.urn for resource in dev.resources if not resource.custom} <= set(dev.outputs)
+@pytest.fixture(params=["dev", "unrouted"])
+def program(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
 
 
-def test_every_resource_has_a_component_for_parent(dev: Any) -> None:
-    parents = {resource.urn for resource in dev.resources if not resource.custom}
-    orphans = [resource.urn for resource in dev.resources if resource.custom and resource.parent not in parents]
+def test_every_component_registers_its_outputs(program: Any) -> None:
+    assert {resource.urn for resource in program.resources if not resource.custom} <= set(program.outputs)
+
+
+def test_every_resource_has_a_component_for_parent(program: Any) -> None:
+    parents = {resource.urn for resource in program.resources if not resource.custom}
+    orphans = [resource.urn for resource in program.resources if resource.custom and resource.parent not in parents]
     assert orphans == []
 
 
-def test_a_childs_name_begins_with_its_components_name(dev: Any) -> None:
-    names = {resource.urn: resource.name for resource in dev.resources}
-    wrong = [resource.urn for resource in dev.resources if resource.custom and not resource.name.startswith(names[resource.parent] + "-")]
-    assert wrong == []
-
-
-def test_every_taggable_resource_says_its_stack(dev: Any) -> None:
+def test_a_childs_name_begins_with_its_components_name(program: Any) -> None:
+    names = {resource.urn: resource.name for resource in program.resources}
     wrong = [
-        resource.urn
-        for resource in dev.resources
-        if resource.type.startswith("aws:")
-        and resource.type not in UNTAGGED
-        and resource.inputs.get("tags", {}).get("mesh:stack") != "dev"
+        resource.urn for resource in program.resources if resource.custom and not resource.name.startswith(names[resource.parent] + "-")
     ]
     assert wrong == []
 
 
-def test_a_group_tags_the_machines_that_it_launches(dev: Any) -> None:
-    for group in dev.of("aws:autoscaling/group:Group"):
+def test_every_taggable_resource_says_its_stack(program: Any) -> None:
+    wrong = [
+        resource.urn
+        for resource in program.resources
+        if resource.type.startswith("aws:") and resource.type not in UNTAGGED and resource.inputs.get("tags", {}).get("mesh:stack") != "dev"
+    ]
+    assert wrong == []
+
+
+def test_a_group_tags_the_machines_that_it_launches(program: Any) -> None:
+    for group in program.of("aws:autoscaling/group:Group"):
         tags = {tag["key"]: tag["value"] for tag in group.inputs["tags"] if tag["propagateAtLaunch"]}
         service = group.name.removesuffix("-group")
         assert tags == {"Name": f"dev-{service}", "mesh:stack": "dev", "mesh:role": "service", "mesh:service": service}
 
 
-def test_physical_names_are_pulumis_own(dev: Any) -> None:
-    named = {resource.type for resource in dev.resources if resource.type.startswith("aws:") and "name" in resource.inputs}
+def test_physical_names_are_pulumis_own(program: Any) -> None:
+    named = {resource.type for resource in program.resources if resource.type.startswith("aws:") and "name" in resource.inputs}
     assert named <= OUR_NAMES

@@ -55,7 +55,9 @@ def test_no_action_is_a_wildcard(name: str) -> None:
 def test_every_resource_is_allowed_only_where_aws_knows_no_narrower_one(name: str) -> None:
     for statement in STATEMENTS[name]:
         if "*" in as_list(statement["Resource"]):
-            wide = [action for action in as_list(statement["Action"]) if action not in NO_RESOURCE_TYPES and not action.startswith(CHANNELS)]
+            wide = [
+                action for action in as_list(statement["Action"]) if action not in NO_RESOURCE_TYPES and not action.startswith(CHANNELS)
+            ]
             assert wide == []
 
 

@@ -56,7 +56,7 @@ def test_private_subnets_have_the_room_that_the_config_is_checked_against(cidr: 
 
 
 def test_a_small_range_is_refused_with_the_smallest_that_fits() -> None:
-    with pytest.raises(ValueError, match="10.0.0.0/21 is too small .* take /20 or larger"):
+    with pytest.raises(ValueError, match=r"10.0.0.0/21 is too small .* take /20 or larger"):
         subnets.plan(IPv4Network("10.0.0.0/21"), 2)
 
 
