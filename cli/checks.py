@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.console import out
+from cli.console import line
 from cli.exits import Exit, Stop
 
 REPO = Path(__file__).resolve().parent.parent
@@ -56,11 +56,11 @@ def run_checks(*, everything: bool) -> None:
     results = {tier.name: _run(tier) for tier in (*TIERS, *([SLOW] if everything else []))}
     bad += [f"{name}: {complaint}" for name, result in results.items() for complaint in result.complaints]
     bad += [f"{name}: {result.failed} failed" for name, result in results.items() if result.failed]
-    for line in bad:
-        out.print(f"not passed: {line}", style="red", markup=False)
+    for what in bad:
+        line(f"not passed: {what}")
     passed, failed, skipped = (sum(getattr(result, word) for result in results.values()) for word in ("passed", "failed", "skipped"))
-    out.print(f"{time.monotonic() - started:.0f} s in all")
-    out.print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    line(f"{time.monotonic() - started:.0f} s in all")
+    line(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     if bad:
         raise Stop("", Exit.FAILED)
 
@@ -71,14 +71,15 @@ def _linters() -> list[tuple[str, list[str]]]:
 
 def _passes(name: str, words: list[str]) -> bool:
     started = time.monotonic()
-    out.print(f"── {name}")
+    line(f"── {name}")
+    sys.stdout.flush()
     done = subprocess.run([sys.executable, "-m", *words], cwd=REPO, check=False)
-    out.print(f"── {name} {'passed' if done.returncode == 0 else 'did not pass'} ({time.monotonic() - started:.1f} s)")
+    line(f"── {name} {'passed' if done.returncode == 0 else 'did not pass'} ({time.monotonic() - started:.1f} s)")
     return done.returncode == 0
 
 
 def _run(tier: Tier) -> Result:
-    out.print(f"── tests: {tier.name}")
+    line(f"── tests: {tier.name}")
     sys.stdout.flush()
     with tempfile.TemporaryDirectory(prefix="envoy-mesh-test-") as directory:
         report = Path(directory) / "report.xml"

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from cli.config_check import check
-from cli.console import out, print_json, table
+from cli.console import line, out, print_json, table
 from cli.engine import Engine
 from cli.events import Watch
 from cli.progress import Step
@@ -40,7 +40,7 @@ def preview(stack: str, directory: Path | None, *, as_json: bool) -> None:
     rows = [[SIGNS[change.operation], change.type, change.name, ", ".join(change.keys)] for change in changes]
     if rows:
         out.print(table(["", "type", "name", "inputs that differ"], rows))
-    out.print(watch.sentence().replace("created", "to create").replace("updated", "to update").replace("deleted", "to delete"))
+    line(watch.sentence().replace("created", "to create").replace("updated", "to update").replace("deleted", "to delete"))
 
 
 def _against(session: Session, written: StackFile, client: SupervisorClient) -> Watch:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import yaml
 
-from cli.console import out, print_json, table
+from cli.console import line, out, print_json, table
 from cli.exits import Exit, Stop
 from cli.outputs import read_outputs
 from cli.session import Session
@@ -32,6 +32,7 @@ TIMEOUT_SECONDS = 15.0
 NO_ROUTE = "/no-such-route-of-the-mesh"
 HOPS = {"chain": ("CHAIN_SERVICE", "service-2"), "grpc": ("GRPC_SERVICE", "grpc-1"), "db": ("", "postgres")}
 """Endpoints of a sample that make a call: to whom, by the app's environment or by default."""
+MARKS = {True: "[green]ok[/]", False: "[red]FAILED[/]", None: "[dim]not exercised[/]"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +57,14 @@ def smoke(stack: str, directory: Path | None, *, as_json: bool) -> None:
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        marks = {True: "[green]ok[/]", False: "[red]FAILED[/]", None: "[dim]not exercised[/]"}
-        out.print(table(["edge", "what", "expected", "seen", ""], [[*_cells(finding), marks[finding.ok]] for finding in findings]))
-        out.print(f"{sum(one.ok is True for one in findings)} ok, {sum(one.ok is False for one in findings)} failed")
+        out.print(table(["edge", "what", "", "expected", "seen"], [_cells(finding) for finding in findings]))
+        line(f"{sum(one.ok is True for one in findings)} ok, {sum(one.ok is False for one in findings)} failed")
     if any(finding.ok is False for finding in findings):
         raise Stop("", Exit.FAILED)
 
 
-def _cells(finding: Finding) -> tuple[str, str, str, str]:
-    return finding.edge, finding.what, finding.expected, finding.seen
+def _cells(finding: Finding) -> tuple[str, str, str, str, str]:
+    return finding.edge, finding.what, MARKS[finding.ok], finding.expected, finding.seen
 
 
 def _deployed_mesh(session: Session) -> MeshSpec:

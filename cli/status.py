@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from cli.console import health, out, print_json, table
+from cli.console import health, line, out, print_json, table
 from cli.exits import Exit, Stop
 from cli.session import Session
 from local.isolation import cloud_environment
@@ -34,9 +34,9 @@ def status(stack: str, directory: Path | None, *, as_json: bool) -> None:
 def env(stack: str, directory: Path | None) -> None:
     """Prints lines for a shell's `eval`."""
     current = Session.open(stack, directory).supervisor().status()
-    out.print(f"unset {' '.join(CALLERS_OWN)}", markup=False)
+    line(f"unset {' '.join(CALLERS_OWN)}")
     for name, value in cloud_environment(current.cloud_url, current.region).items():
-        out.print(f"export {name}={value}", markup=False)
+        line(f"export {name}={value}")
 
 
 def ordered(machines: Sequence[MachineView]) -> list[MachineView]:

@@ -12,7 +12,7 @@ from typing import TextIO
 from rich.text import Text
 
 from cli.config_check import check
-from cli.console import err, out
+from cli.console import err, line, out
 from cli.engine import Engine
 from cli.events import Watch
 from cli.exits import Exit, Stop
@@ -102,16 +102,16 @@ def _wait_healthy(supervisor: SupervisorClient) -> list[MachineView]:
 def _report(session: Session, machines: Sequence[MachineView], seconds: float) -> None:
     """The table, the URLs and the next things to type."""
     outputs = json.loads(session.outputs_file.read_text())
-    out.print()
+    line()
     out.print(machine_table(machines))
-    out.print()
+    line()
     services: dict[str, dict[str, str | None]] = outputs.get("services", {})
     prefixes = [service["prefix"] for service in services.values() if service.get("prefix")]
     for url in outputs.get("edgeUrls", []):
-        out.print(f"  {url}{prefixes[0] if prefixes else ''}", markup=False)
+        line(f"  {url}{prefixes[0] if prefixes else ''}")
     if outputs.get("edgeUrls") and prefixes:
-        out.print(f"\n  curl --cacert {session.ca_file} {outputs['edgeUrls'][0]}{prefixes[0]}/info", markup=False)
-    out.print(f"  {session.words('smoke')}   {session.words('status')}   {session.words('down')}", markup=False)
+        line(f"\n  curl --cacert {session.ca_file} {outputs['edgeUrls'][0]}{prefixes[0]}/info")
+    line(f"  {session.words('smoke')}   {session.words('status')}   {session.words('down')}")
     err.print(f"up after {seconds:.1f} s", markup=False)
 
 
@@ -123,5 +123,5 @@ def _explain(supervisor: SupervisorClient, machines: Sequence[MachineView]) -> N
         err.print(Text(f"{machine.id} ({machine.role}/{machine.service}) is {machine.health}: {machine.detail}", style="bold red"))
         for program, path in supervisor.logs(machine.id).items():
             lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:] if path.exists() else []
-            for line in lines:
-                err.print(f"  {program}: {line}", markup=False)
+            for text in lines:
+                err.print(f"  {program}: {text}", markup=False)
