@@ -21,5 +21,5 @@ def test_a_tls_only_bucket_is_read_over_loopback_and_another_denial_still_counts
     s3.put_bucket_policy(Bucket="guarded", Policy=policy(Condition={"Bool": {"aws:SecureTransport": "false"}}))
     assert s3.get_object(Bucket="guarded", Key="k")["Body"].read() == b"v"
     s3.put_bucket_policy(Bucket="guarded", Policy=policy(Action="s3:GetObject"))
-    with pytest.raises(ClientError, match="Forbidden|AccessDenied"):
+    with pytest.raises(ClientError, match=r"Forbidden|AccessDenied"):
         s3.get_object(Bucket="guarded", Key="k")
