@@ -23,13 +23,17 @@ class Node:
     extensions: frozenset[str] = field(default=frozenset(), hash=False, repr=False)
     """Names of the extensions compiled into this Envoy, for builders that choose between filters."""
     cluster: str = field(default="", hash=False)
+    user_agent: str = field(default="", hash=False)
+    """`envoy` for Envoy."""
 
     @classmethod
     def of(cls, message: NodeMessage) -> "Node":
         """Reads a node message; raises ValueError when the id is not one of the mesh's."""
         struct = message.metadata.fields[FACTS_KEY].struct_value if FACTS_KEY in message.metadata.fields else None
         facts = {intern(key): intern(value.string_value) for key, value in struct.fields.items()} if struct else {}
-        return cls(NodeId.parse(message.id), MappingProxyType(facts), _shared(message), intern(message.cluster))
+        return cls(
+            NodeId.parse(message.id), MappingProxyType(facts), _shared(message), intern(message.cluster), intern(message.user_agent_name)
+        )
 
 
 _EXTENSION_SETS: dict[frozenset[str], frozenset[str]] = {}

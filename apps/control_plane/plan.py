@@ -1,6 +1,6 @@
 """What to send to a stream that holds one thing and should hold another; worked out once for all streams in the same state."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -62,6 +62,8 @@ class Plan(NamedTuple):
 
     response: Response | None
     held: View
+    awaited: frozenset[str] = frozenset()
+    """Names of the endpoints that an Envoy wants to hear (again) before it uses the clusters in this response."""
 
 
 class Planner:
@@ -72,6 +74,7 @@ class Planner:
         self.view = lru_cache(CACHED_VIEWS)(self._view)
         self.sotw = lru_cache(CACHED_PLANS)(self._sotw)
         self.delta = lru_cache(CACHED_PLANS)(self._delta)
+        self.forget = lru_cache(CACHED_PLANS)(View.without)
 
     def _view(self, type_url: str, resources: ResourceSet, subscription: Subscription) -> View:
         """What a stream with this subscription should hold."""
@@ -86,6 +89,7 @@ class Planner:
         """Clusters and listeners go as full sets; of other types only what changed, and removals are not told at all."""
         if type_url in type_urls.FULL_SET_TYPES:
             target = desired if removals else self._keeping_removed(type_url, held.without_rejected(), desired)
+            changed = [one for name, one in target.resources.items() if held.versions.get(name) != one.version]
             news = list(target.resources.values()) if forced or target.versions != held.versions else None
         else:
             target = desired
@@ -93,7 +97,7 @@ class Planner:
             news = changed if forced or changed else None
         if news is None:
             return Plan(None, target)
-        return Plan(sotw_response(type_url, target.version, news, identifier=self._identifier), target)
+        return Plan(sotw_response(type_url, target.version, news, identifier=self._identifier), target, _endpoints_of(changed))
 
     def _delta(self, type_url: str, held: View, desired: View, removals: bool, forced: bool) -> Plan:
         """What changed, what is gone, and which names that were asked for do not exist."""
@@ -103,7 +107,8 @@ class Planner:
         gone += [name for name, version in target.versions.items() if version == ABSENT and held.versions.get(name) != ABSENT]
         if not (forced or changed or gone):
             return Plan(None, target)
-        return Plan(delta_response(type_url, target.version, changed, gone, identifier=self._identifier), target)
+        response = delta_response(type_url, target.version, changed, gone, identifier=self._identifier)
+        return Plan(response, target, _endpoints_of(changed))
 
     def _keeping_removed(self, type_url: str, held: View, desired: View) -> View:
         """`desired`, and what it removes from `held`."""
@@ -115,3 +120,7 @@ class Planner:
         versions = {**desired.versions, **kept}
         resources = {**desired.resources, **{name: held.resources[name] for name in kept if name in held.resources}}
         return View(version_of(type_url, versions), versions, resources)
+
+
+def _endpoints_of(changed: Iterable[Resource]) -> frozenset[str]:
+    return frozenset(name for one in changed for type_url, name in one.references if type_url == type_urls.ENDPOINT)

@@ -26,6 +26,9 @@ Authorizer = Callable[[Node, str | None], str | None]
 NackHook = Callable[[Node, str, str, str], None]
 """Told of a refused configuration: node, type URL, version, the proxy's error text."""
 
+ENVOY = "envoy"
+"""What an Envoy calls itself in its node message."""
+
 log = structlog.get_logger()
 
 
@@ -62,6 +65,7 @@ class Session:
                 if node is None:
                     return
                 self.node = node
+                self._stream.warms_clusters = node.user_agent == ENVOY
                 self._stream.on_request(request)
                 self._host.cache.watch(node, self.on_snapshot)
             else:

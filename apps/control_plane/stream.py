@@ -92,6 +92,9 @@ class Stream:
         self._default_type = default_type
         self._snapshot: Snapshot | None = None
         self._last_nonce = 0
+        self._awaited: frozenset[str] = frozenset()
+        self.warms_clusters = False
+        """Set for Envoys: a changed cluster waits for its endpoints to be sent again, though it does not ask for them again."""
         self.types: dict[str, TypeState] = {}
         """In push order."""
 
@@ -108,6 +111,7 @@ class Stream:
             if state.basis is not resources and (state.basis is None or state.basis.version != resources.version):
                 state.desired = self._planner.view(state.type_url, resources, state.subscription)
             state.basis = resources
+        self._resend_awaited()
         messages: list[bytes] = []
         while self._push_all(messages):
             pass
@@ -137,7 +141,7 @@ class Stream:
         revised = any(held.versions.get(name) != state.desired.versions.get(name) for name in state.rejected)
         if revised:
             held = held.with_rejected(state.rejected)
-        response, after = self._plan(state, held, self._may_remove(state))
+        response, after, awaited = self._plan(state, held, self._may_remove(state))
         if response is None:
             if after.versions != state.held.versions or after is state.desired:
                 state.held = after
@@ -145,10 +149,21 @@ class Stream:
         state.held, state.must_answer = after, False
         if revised or state.type_url in type_urls.FULL_SET_TYPES:
             state.rejected = frozenset()
+        if self.warms_clusters and awaited:
+            self._awaited |= awaited
+            self._resend_awaited()
         self._last_nonce += 1
         state.nonce, state.pending, state.sent_version = self._last_nonce, response, response.version
         self._observer.pushed(state.type_url, response, state.nonce)
         return response.framed(state.nonce)
+
+    def _resend_awaited(self) -> None:
+        """Counts the awaited endpoints as never sent; on a new stream that waits until the proxy says what endpoints it wants."""
+        state = self.types.get(type_urls.ENDPOINT)
+        if self._awaited and state is not None:
+            if not self._awaited.isdisjoint(state.held.versions):
+                state.held = self._planner.forget(state.held, self._awaited)
+            state.claimed, self._awaited = "", frozenset()
 
     def _may_remove(self, state: TypeState) -> bool:
         referrers = (self.types.get(type_url) for type_url in type_urls.REFERRERS.get(state.type_url, ()))
