@@ -8,12 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
-THREADS = 48
-"""Calls at once; the engine runs up to 4 × cores, refreshes more."""
 UNREACHABLE = 3
 """Exit code when there is no cloud to talk to."""
 
@@ -44,22 +41,10 @@ def _require_cloud(url: str) -> None:
 
 def serve(url: str, region: str, port: int, state: Path | None) -> None:
     """Serves until the parent is gone or closes our standard input."""
-    import grpc
-    from pulumi.runtime.proto import provider_pb2_grpc
+    from local.provider.server import start  # half a second: not before the cloud is known to be there
 
-    from local.provider.clients import Clients
-    from local.provider.engine import Engine
-    from local.provider.invokes import INVOKES
-    from local.provider.server import OPTIONS, Servicer
-    from local.provider.table import ROWS
-
-    clients = Clients(url, region)
-    server = grpc.server(ThreadPoolExecutor(THREADS, "provider"), options=OPTIONS)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(Engine(ROWS, INVOKES, clients), _log_to(state)), server)
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
-    server.start()
+    _, bound = start(url, region, port=port, log=_log_to(state))
     print(bound, flush=True)
-    threading.Thread(target=clients.warm, daemon=True).start()
     _wait_for_end_of_parent()
     os._exit(0)
 

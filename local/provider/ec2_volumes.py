@@ -53,7 +53,7 @@ def _live_attachments(call: Call, volume: dict[str, Any]) -> list[dict[str, Any]
 
 
 def _attach(call: Call) -> str:
-    """moto attaches one volume to two machines and across zones; EC2 refuses both."""
+    """moto attaches one volume to two machines, across zones, and two volumes as one device; EC2 refuses all three."""
     ec2, inputs = call.client("ec2"), call.inputs
     volume = _volume(call)
     live = _live_attachments(call, volume)
@@ -72,6 +72,13 @@ def _attach(call: Call) -> str:
             f"InvalidVolume.ZoneMismatch: volume {inputs['volumeId']} is in {volume['AvailabilityZone']}, machine {inputs['instanceId']} "
             f"in {zone}; {call.name} can attach only within one zone. Put the machine into the volume's zone"
         )
+    others = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [inputs["instanceId"]]}])["Volumes"]
+    for other in others:
+        if any(item["Device"] == inputs["deviceName"] for item in other["Attachments"]):
+            raise ValueError(
+                f"InvalidParameterValue: {inputs['deviceName']} of machine {inputs['instanceId']} already is {other['VolumeId']}; "
+                f"{call.name} needs another device name"
+            )
     ec2.attach_volume(VolumeId=inputs["volumeId"], InstanceId=inputs["instanceId"], Device=inputs["deviceName"])
     return _attachment_id(inputs)
 

@@ -1,22 +1,46 @@
 """The plugin process's gRPC side: Pulumi's ResourceProvider calls, handed to the engine as plain values."""
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from local.provider.clients import Clients
 from local.provider.diff import Kind
 from local.provider.engine import Engine, ProviderError
+from local.provider.invokes import INVOKES
+from local.provider.table import ROWS
 from local.provider.wire import to_plain, to_struct
 
 MAX_MESSAGE = 400 * 1024 * 1024
 OPTIONS = [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)]
 _KINDS = {Kind.ADD: "ADD", Kind.DELETE: "DELETE", Kind.UPDATE: "UPDATE"}
 
+THREADS = 48
+"""Calls at once; the engine runs up to 4 × cores, refreshes more."""
+
 Log = Callable[[str], None]
+
+
+def start(moto_url: str, region: str, *, port: int = 0, log: Log) -> tuple[grpc.Server, int]:
+    """Serves a plugin over one moto server on a port of 127.0.0.1 (0: a free one) and gives that port.
+
+    One plugin an engine call: what it knows of orphans is what the cloud held when it was first asked.
+    """
+    clients = Clients(moto_url, region)
+    server = grpc.server(ThreadPoolExecutor(THREADS, "provider"), options=OPTIONS)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(Engine(ROWS, INVOKES, clients), log), server)
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    if bound == 0:
+        raise ProviderError(f"port {port} of 127.0.0.1 is taken; name another one or 0 for any")
+    server.start()
+    threading.Thread(target=clients.warm, name="provider-warm", daemon=True).start()
+    return server, bound
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
