@@ -1,0 +1,71 @@
+"""Route configurations, without an Envoy."""
+
+from typing import Any
+
+import pytest
+from envoy.config.route.v3.route_components_pb2 import RedirectAction
+
+from apps.control_plane.resources import routes
+
+REPLAYED = {"reset", "gateway-error", "5xx", "retriable-status-codes"}
+
+
+def test_longer_prefixes_come_first_whatever_the_order_of_services(spec_of: Any) -> None:
+    spec = spec_of(a={"routes": [{"prefix": "/"}, {"prefix": "/x/y"}]}, b={"routes": [{"prefix": "/x"}, {"prefix": "/x/y/z"}]})
+    (host,) = routes.edge(spec).virtual_hosts
+    prefixes = [route.match.path_separated_prefix or route.match.prefix for route in host.routes]
+    assert prefixes == ["/x/y/z", "/x/y/z", "/x/y", "/x/y", "/x", "/x", "/", "/"]
+
+
+def test_only_idempotent_methods_may_be_sent_again_after_reaching_an_app(spec_of: Any) -> None:
+    spec = spec_of(web={"routes": [{"prefix": "/web"}]}, caller={"calls": ["web"]})
+    for configuration in (routes.edge(spec), routes.egress(spec, ["web"])):
+        first, second = configuration.virtual_hosts[0].routes
+        (header,) = first.match.headers
+        assert header.name == ":method"
+        assert set(header.string_match.safe_regex.regex.split("|")) == {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}
+        assert set(first.route.retry_policy.retry_on.split(",")) == {"connect-failure", "refused-stream", "reset", "gateway-error"}
+        assert not second.match.headers
+        assert set(second.route.retry_policy.retry_on.split(",")) == {"connect-failure", "refused-stream"}
+
+
+def test_a_retry_goes_to_another_machine(spec_of: Any) -> None:
+    policy = routes.edge(spec_of(web={"routes": [{"prefix": "/web"}]})).virtual_hosts[0].routes[0].route.retry_policy
+    assert [predicate.name for predicate in policy.retry_host_predicate] == ["envoy.retry_host_predicates.previous_hosts"]
+    assert policy.host_selection_retry_max_attempts > 1
+    assert policy.retry_back_off.base_interval.nanos > 0
+
+
+def test_a_grpc_call_has_its_clients_deadline_and_is_never_replayed(spec_of: Any) -> None:
+    spec = spec_of(info={"protocol": "grpc"}, caller={"calls": ["info"]})
+    (route,) = routes.egress(spec, ["info"]).virtual_hosts[0].routes
+    assert route.route.timeout.ToSeconds() == 0
+    assert route.route.max_stream_duration.HasField("grpc_timeout_header_max")
+    assert not REPLAYED & set(route.route.retry_policy.retry_on.split(","))
+
+
+def test_the_ingress_retries_only_what_never_reached_the_app(spec_of: Any) -> None:
+    spec = spec_of(web={})
+    (route,) = routes.ingress(spec.services["web"]).virtual_hosts[0].routes
+    assert route.route.retry_policy.retry_on == "connect-failure"
+    assert route.route.timeout.ToSeconds() == 0
+
+
+@pytest.mark.parametrize(("https", "named"), [(443, 0), (8443, 8443)])
+def test_a_redirect_names_the_port_unless_it_is_the_usual_one(https: int, named: int) -> None:
+    (host,) = routes.redirect(https).virtual_hosts
+    (route,) = host.routes
+    assert (route.redirect.https_redirect, route.redirect.port_redirect) == (True, named)
+    assert route.redirect.response_code == RedirectAction.MOVED_PERMANENTLY
+
+
+@pytest.mark.parametrize(("prefix", "regex"), [("/a.b", r"^/a\.b/?"), ("/$x+(y)", r"^/\$x\+\(y\)/?")])
+def test_a_prefix_is_stripped_literally(spec_of: Any, prefix: str, regex: str) -> None:
+    route = routes.edge(spec_of(web={"routes": [{"prefix": prefix}]})).virtual_hosts[0].routes[0]
+    assert route.route.regex_rewrite.pattern.regex == regex
+
+
+def test_egress_knows_a_service_by_two_names_and_any_port(spec_of: Any) -> None:
+    configuration = routes.egress(spec_of(web={}, caller={"calls": ["web"]}), ["web"])
+    assert [list(host.domains) for host in configuration.virtual_hosts] == [["web", "web.dev.mesh.internal"]]
+    assert configuration.ignore_port_in_host_matching
