@@ -7,18 +7,19 @@ Everybody may write to the directory; its sticky bit keeps users from removing e
 import contextlib
 import fcntl
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-
-import psutil
 
 from local.stacks.state import StackState
 
 CLAIMS = Path("/tmp/envoy-mesh-ranges")
 """The same for every user; lost claims do no harm, since a range in which somebody listens is not given away."""
 LOCK = "lock"
+TCP_LISTEN = "0A"
+"""A state of /proc/net/tcp (proc(5))."""
 RANGES = tuple(IPv4Network(f"127.{octet}.0.0/16") for octet in range(1, 256))
 """127.0.0.0/16 is everybody's: localhost, name services, other programs."""
 
@@ -60,22 +61,46 @@ def free_range(state: StackState, *, claims: Path = CLAIMS) -> None:
 
 @contextlib.contextmanager
 def _locked(claims: Path) -> Iterator[None]:
-    """Holds the host's lock. The lock file is opened for reading only: another user's file cannot be opened for writing."""
+    """Holds the host's lock; the directory goes with its last claim, so that a host without stacks has no trace of any."""
+    descriptor = _lock(claims)
+    try:
+        yield
+        if [path.name for path in claims.iterdir()] == [LOCK]:
+            with contextlib.suppress(OSError):
+                (claims / LOCK).unlink()
+                claims.rmdir()
+    finally:
+        os.close(descriptor)
+
+
+def _lock(claims: Path) -> int:
+    """A lock file that was removed meanwhile is no lock. It is opened for reading, as another user's cannot be opened for writing."""
+    while True:
+        _make(claims)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(claims / LOCK, os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o444))
+            descriptor = os.open(claims / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), (claims / LOCK).stat()):
+                return descriptor
+        os.close(descriptor)
+
+
+def _make(claims: Path) -> None:
     old = os.umask(0)
     try:
         claims.mkdir(mode=0o1777, exist_ok=True)
+    except FileExistsError as error:
+        raise RangesTaken(f"{claims} is not a directory; remove it") from error
     finally:
         os.umask(old)
-    if not stat.S_ISDIR(claims.lstat().st_mode):
-        raise RangesTaken(f"{claims} is not a directory; remove it")
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(claims / LOCK, os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o444))
-    descriptor = os.open(claims / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISDIR(claims.lstat().st_mode):
+            raise RangesTaken(f"{claims} is a link; remove it")
 
 
 def _path(claims: Path, network: IPv4Network) -> Path:
@@ -121,6 +146,6 @@ def _claim(claims: Path, network: IPv4Network, root: Path) -> bool:
 
 
 def _listening() -> set[IPv4Address]:
-    """Addresses on which somebody listens now."""
-    listeners = (tuple(one.laddr) for one in psutil.net_connections("tcp4") if one.status == psutil.CONN_LISTEN)
-    return {IPv4Address(address) for address, _port in listeners}
+    """Addresses on which somebody listens now; read from the kernel's table, whose owners are of no interest here."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {IPv4Address(socket.ntohl(int(row[1].partition(":")[0], 16))) for row in rows if row[3] == TCP_LISTEN}

@@ -53,8 +53,8 @@ class Supervisor:
         self._identity = SupervisorIdentity(
             pid=os.getpid(), start_time=start_ticks(os.getpid()) or 0, moto_url=self._cloud.url, boot_id=uuid.uuid4().hex
         )
-        self._identity.write(self._state)
         server = await api.serve(unix_socket.listen(self._state.socket), self._answer)
+        self._identity.write(self._state)
         log.info("event=serving cloud=%s range=%s", self._cloud.url, self._cidr)
         await self._stop.wait()
         log.info("event=stopping")

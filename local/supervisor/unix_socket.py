@@ -18,10 +18,11 @@ def _short(path: Path) -> Iterator[str]:
 
 
 def listen(path: Path) -> socket.socket:
-    """A listening socket that only its owner may connect to; an old one at the path is replaced."""
+    """A listening socket that only its owner may connect to; it appears at its path, in place of an old one, when it answers."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    path.unlink(missing_ok=True)
-    with _short(path) as name:
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with _short(fresh) as name:
         old = os.umask(0o177)
         try:
             listener.bind(name)
@@ -29,6 +30,7 @@ def listen(path: Path) -> socket.socket:
             os.umask(old)
     listener.listen()
     listener.setblocking(False)
+    fresh.replace(path)
     return listener
 
 

@@ -74,6 +74,38 @@ def test_a_range_in_which_somebody_listens_is_not_given_away(tmp_path: Path, cla
         assert take_range(state(tmp_path, "b"), claims=claims) != first
 
 
+def test_the_last_stack_leaves_nothing_of_the_claims(tmp_path: Path, claims: Path) -> None:
+    for name in "ab":
+        take_range(state(tmp_path, name), claims=claims)
+    free_range(state(tmp_path, "a"), claims=claims)
+    assert claims.exists()
+    free_range(state(tmp_path, "b"), claims=claims)
+    assert not claims.exists()
+
+
+def test_stacks_that_come_and_go_at_once_never_share_a_range(tmp_path: Path, claims: Path) -> None:
+    held: set[IPv4Network] = set()
+
+    def come_and_go(index: int) -> None:
+        own = state(tmp_path, f"s{index}")
+        for _ in range(5):
+            network = take_range(own, claims=claims)
+            assert network not in held
+            held.add(network)
+            held.remove(network)
+            free_range(own, claims=claims)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(come_and_go, range(6)))
+    assert not claims.exists()
+
+
+def test_claims_that_are_no_directory_are_not_followed(tmp_path: Path, claims: Path) -> None:
+    claims.symlink_to(tmp_path)
+    with pytest.raises(RangesTaken, match="is a link; remove it"):
+        take_range(state(tmp_path, "a"), claims=claims)
+
+
 def test_many_stacks_at_once_never_share_a_range(tmp_path: Path, claims: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(lambda index: take_range(state(tmp_path, f"s{index}"), claims=claims), range(24)))
