@@ -3,22 +3,16 @@
 The engine is not asked to destroy anything: all that the stack made is in its cloud's memory and its state directory.
 """
 
-import os
 import shutil
-import signal
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from cli.console import err
 from cli.exits import Stop
 from cli.progress import Step
-from cli.session import Session
+from cli.session import Session, end_supervisor
 from local.stacks import free_range
-from local.supervisor.client import SupervisorError, connect, kill_leftovers
-from local.supervisor.identity import read_identity
-
-PAUSE_SECONDS = 0.05
+from local.supervisor.client import kill_leftovers
 
 
 def down(stack: str, directory: Path | None) -> None:
@@ -32,7 +26,7 @@ def down(stack: str, directory: Path | None) -> None:
         raise Stop(f"{root} does not look like a stack's state (no operation.lock in it); it was left alone")
     with session.alone(), Step("down") as step:
         step.update(current="ending machines and cloud")
-        _end_supervisor(session)
+        end_supervisor(session.state)
         leftovers = kill_leftovers(session.state)
         free_range(session.state)
         shutil.rmtree(root)
@@ -42,21 +36,6 @@ def down(stack: str, directory: Path | None) -> None:
     if directory is None:
         with suppress(OSError):
             root.parent.rmdir()
-
-
-def _end_supervisor(session: Session) -> None:
-    """Asks it to end; one that does not is killed, its machines with it."""
-    client, identity = connect(session.state), read_identity(session.state)
-    if client is None or identity is None:
-        return
-    try:
-        client.stop()
-    except SupervisorError as error:
-        err.print(f"{error}; killing it", markup=False)
-        with suppress(ProcessLookupError):
-            os.kill(identity.pid, signal.SIGKILL)
-        while identity.lives():
-            time.sleep(PAUSE_SECONDS)
 
 
 def _ours(session: Session) -> bool:

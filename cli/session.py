@@ -2,17 +2,21 @@
 
 import fcntl
 import os
+import signal
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.console import err
 from cli.exits import Stop
 from local.stacks import StackState, stack_state
-from local.supervisor.client import SupervisorClient, connect
+from local.supervisor.client import SupervisorClient, SupervisorError, connect
+from local.supervisor.identity import read_identity
 
 REPO = Path(__file__).resolve().parent.parent
+PAUSE_SECONDS = 0.05
 
 
 def cache_directory() -> Path:
@@ -90,3 +94,18 @@ class Session:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def end_supervisor(state: StackState) -> None:
+    """Asks the stack's supervisor to end, if one runs; one that does not is killed, its machines with it."""
+    client, identity = connect(state), read_identity(state)
+    if client is None or identity is None:
+        return
+    try:
+        client.stop()
+    except SupervisorError as error:
+        err.print(f"{error}; killing it", markup=False)
+        with suppress(ProcessLookupError):
+            os.kill(identity.pid, signal.SIGKILL)
+        while identity.lives():
+            time.sleep(PAUSE_SECONDS)

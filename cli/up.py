@@ -13,13 +13,13 @@ from rich.text import Text
 
 from cli.config_check import check
 from cli.console import err, line, out
-from cli.engine import Engine
+from cli.engine import Engine, forget
 from cli.events import Watch
 from cli.exits import Exit, Stop
 from cli.progress import Step
 from cli.provider import provider
 from cli.pulumi_cli import find_pulumi
-from cli.session import REPO, Session, cache_directory
+from cli.session import REPO, Session, cache_directory, end_supervisor
 from cli.status import machine_table, ordered
 from cli.workspace import StackFile, lay_out, localized, read_stack_file
 from local.stacks import take_range
@@ -42,10 +42,11 @@ def up(stack: str, directory: Path | None) -> None:
     with session.alone() as lock:
         cidr = take_range(session.state)
         file = localized(written, cidr)
-        lay_out(REPO, file, session.state.workspace)
         pulumi = find_pulumi(REPO, cache_directory())
         with session.engine_log.open("a", buffering=1) as log:
             engine = Engine(repo=REPO, stack=stack, state=session.state.root, cli=pulumi, log=log, keep_open=[lock])
+            _start_over_if_never_done(session, engine)
+            lay_out(REPO, file, session.state.workspace)
             supervisor = _start(session, engine, file, cidr)
             watch = _deploy(session, engine, file, supervisor, log)
         _keep_outputs(session, watch)
@@ -54,6 +55,13 @@ def up(stack: str, directory: Path | None) -> None:
     if any(machine.health not in ("healthy", "stopped") for machine in machines):
         _explain(supervisor, machines)
         raise Stop("", Exit.UNHEALTHY)
+
+
+def _start_over_if_never_done(session: Session, engine: Engine) -> None:
+    """Drops what a first deployment left that did not end well: its engine wrote no state while it went."""
+    if engine.exists and not session.boot_file.exists():
+        end_supervisor(session.state)
+        forget(session.state.root)
 
 
 def _start(session: Session, engine: Engine, file: StackFile, cidr: IPv4Network) -> SupervisorClient:
@@ -72,12 +80,13 @@ def _start(session: Session, engine: Engine, file: StackFile, cidr: IPv4Network)
 def _deploy(session: Session, engine: Engine, file: StackFile, supervisor: SupervisorClient, log: TextIO) -> Watch:
     """Runs the engine; compares its state with the cloud first if that is another one than it describes."""
     current = supervisor.status()
-    described = session.boot_file.read_text().strip() if session.boot_file.exists() else None
+    described = session.boot_file.read_text() if session.boot_file.exists() else None
+    another = described != current.boot_id
     started = time.monotonic()
     with provider(REPO, current.cloud_url, file.region, session.state.root, engine.keep_open) as attached, Step("deploy") as step:
-        session.boot_file.write_text(current.boot_id)
-        watch = engine.up(attached, step, refresh=described is not None and described != current.boot_id)
+        watch = engine.up(attached, step, refresh=another and described is not None, checkpoints=not another)
         step.result = watch.sentence()
+    session.boot_file.write_text(current.boot_id)
     log.write(f"deploy took {time.monotonic() - started:.2f} s\n")
     return watch
 
