@@ -23,8 +23,8 @@ from apps.control_plane.control_plane import ControlPlane
 from apps.control_plane.discovery.child import ChildDiscovery, command_of
 from apps.control_plane.discovery.static_file import STACK, StaticFiles
 from apps.control_plane.metrics import Metrics
-from apps.control_plane.server import ServerTls
 from apps.control_plane.settings import ControlPlaneSettings
+from apps.control_plane.tls import ServerTls
 from model import contract
 
 
@@ -35,7 +35,7 @@ async def run_on_machine() -> None:
     control_plane = ControlPlane(
         stack=settings.stack,
         discovery=ChildDiscovery(command_of(settings), restarted=metrics.restarts.inc),
-        authorize=by_certificate(settings.domain, metrics=metrics),
+        authorize=by_certificate(settings.domain),
         metrics=metrics,
     )
     keys = settings.tls_directory

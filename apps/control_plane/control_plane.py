@@ -11,7 +11,9 @@ from apps.control_plane.discovery.reports import Discovery, Report
 from apps.control_plane.mesh_source import MeshSource
 from apps.control_plane.metrics import Metrics
 from apps.control_plane.node import Node
-from apps.control_plane.server import AdsServer, Authorizer, ServerTls
+from apps.control_plane.server import AdsServer
+from apps.control_plane.session import Authorizer
+from apps.control_plane.tls import ServerTls
 from apps.control_plane.type_urls import short_name
 from apps.control_plane.world_keeper import WorldKeeper
 
@@ -25,6 +27,7 @@ class ControlPlane:
 
     def __init__(self, *, stack: str, discovery: Discovery, authorize: Authorizer, metrics: Metrics) -> None:
         self._discovery = discovery
+        self._registry = metrics.registry
         self._authorize = authorize
         self._keeper = WorldKeeper(stack=stack, metrics=metrics)
         self._source = MeshSource(metrics=metrics)
@@ -37,6 +40,7 @@ class ControlPlane:
         """Serves until `stop` is set; a failing part ends the whole, which its machine starts anew."""
         self.console_port = await self._console.start(address, console_port)
         self.xds_port = await self._server.start(address, xds_port, tls, self._source, self._authorize)
+        self._server.counters.register(self._registry)
         log.info("control plane listens", address=address, xds=self.xds_port, console=self.console_port, mutual_tls=tls is not None)
         discovering = asyncio.create_task(self._discovery.run(self._hear))
         stopping = asyncio.create_task(stop.wait())
@@ -56,8 +60,7 @@ class ControlPlane:
         if self._keeper.hear(report):
             self._show()
 
-    def _hear_nack(self, node: Node, type_url: str, version: str, error: str) -> None:
-        log.error("a proxy refused its configuration", node=str(node.id), type=short_name(type_url), version=version, error=error)
+    def _hear_nack(self, _node: Node, _type_url: str, _version: str, _error: str) -> None:
         if self._keeper.hear_nack():
             self._show()
 
@@ -76,6 +79,7 @@ class ControlPlane:
         nodes = [
             {
                 "id": str(status.node.id),
+                "api": status.api,
                 "facts": dict(status.node.facts),
                 "types": {short_name(url): asdict(kind) for url, kind in sorted(status.types.items())},
             }

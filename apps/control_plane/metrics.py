@@ -23,7 +23,6 @@ class Metrics:
     deeds: Counter = field(init=False)
     builds: Counter = field(init=False)
     snapshots_refused: Counter = field(init=False)
-    nodes_denied: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -44,7 +43,6 @@ class Metrics:
             "deeds": counter("lifecycle_actions", "Lifecycle actions completed or prolonged.", "deed", "hook"),
             "builds": counter("snapshots_built", "Snapshots built for nodes."),
             "snapshots_refused": counter("snapshots_refused", "Snapshots that were not served; the last good one is.", "role", "service"),
-            "nodes_denied": counter("nodes_denied", "Nodes whose certificate does not allow what they claim to be."),
         }
         for name, metric in metrics.items():
             object.__setattr__(self, name, metric)

@@ -1,10 +1,8 @@
 """A node is what its certificate says, never what it says itself."""
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from apps.control_plane.authorization import by_certificate
-from apps.control_plane.metrics import Metrics
 from apps.control_plane.node import Node
 from model.contract import NodeId
 
@@ -21,7 +19,6 @@ from model.contract import NodeId
     ],
 )
 def test_role_and_service_must_be_those_of_the_certificate(node: str, certificate: str | None, served: bool) -> None:
-    metrics = Metrics(registry=CollectorRegistry())
-    denied = by_certificate("t.internal", metrics=metrics)(Node(NodeId.parse(node)), certificate)
+    denied = by_certificate("t.internal")(Node(NodeId.parse(node)), certificate)
     assert (denied is None) is served
     assert denied is None or node in denied

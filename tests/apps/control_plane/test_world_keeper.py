@@ -1,6 +1,7 @@
 """What discovery reports becomes one world; what cannot be used changes nothing and is counted."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -104,7 +105,7 @@ def test_a_document_that_proxies_refuse_gives_way_until_another_one_comes(
     keeper: WorldKeeper, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(world_keeper.time, "monotonic", lambda: now)
+    monkeypatch.setattr(world_keeper, "time", SimpleNamespace(monotonic=lambda: now))
     keeper.hear(document())
     good = keeper.document
     now = TRIAL_SECONDS + 1

