@@ -165,7 +165,7 @@ class Engine:
                 continue
             orphan = replace(call, id=found.id, changed=frozenset(call.inputs))
             if found.tags is not None and found.tags.get(INPUTS_TAG) != call.stamp[INPUTS_TAG]:
-                self._delete(row, orphan)
+                self._delete_orphan(row, orphan)
                 continue
             if self._is_gone(row, orphan):
                 continue
@@ -173,6 +173,15 @@ class Engine:
                 row.update(orphan)
             return found.id
         return None
+
+    def _delete_orphan(self, row: Row, orphan: Call) -> None:
+        try:
+            self._delete(row, orphan)
+        except Exception as error:
+            raise ProviderError(
+                f"{orphan.name}: an earlier run that was killed left {orphan.id}, made from other inputs than these; it has to go first, "
+                f"but: {error}. Take the change back and run `up`, or start anew with `down`"
+            ) from error
 
     def _is_gone(self, row: Row, call: Call) -> bool:
         try:
