@@ -22,7 +22,8 @@ from cli.session import Session
 from cli.workspace import MESH_KEY
 from local.supervisor.client import MachineView
 from model.read import read_mesh
-from model.spec import MeshSpec, RouteSpec, ServiceSpec
+from model.edge import RouteSpec
+from model.spec import MeshSpec, ServiceSpec
 
 SAMPLE = "apps/http_service"
 """Services built from here answer `/info`, `/chain`, `/grpc` and `/db`."""

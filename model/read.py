@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from model.edge import EdgeSpec
 from model.problems import ConfigError, Problem, problems_of, shown
 from model.rules import Parts, check
-from model.spec import DatabaseSpec, EdgeSpec, MachinesSpec, MeshSpec, NetworkSpec, QuotasSpec, ServiceSpec
+from model.spec import DatabaseSpec, MachinesSpec, MeshSpec, NetworkSpec, QuotasSpec, ServiceSpec
 
 ROOT = "mesh"
 _UNREAD = {"image": {"build": "unread"}, "port": 1}

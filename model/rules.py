@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from model.contract import MACHINE_PORTS, METRICS_PORT, ORIGIN_PORT, POSTGRES_PORT
+from model.edge import EdgeSpec
 from model.problems import Problem, suggestion
-from model.spec import LOCAL_NETWORK, DatabaseSpec, EdgeSpec, MachinesSpec, NetworkSpec, QuotasSpec, ServiceSpec
+from model.spec import LOCAL_NETWORK, DatabaseSpec, MachinesSpec, NetworkSpec, QuotasSpec, ServiceSpec
 
 APP_VARIABLES = frozenset({"HOST", "PORT"})
 DATABASE_VARIABLES = frozenset({"PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD"})

@@ -7,23 +7,15 @@ value must look like is said here; what must hold between values is in `rules`; 
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from model import words
+from model.base import InstanceType, Port, Spec
+from model.edge import BridgeSpec, EdgeSpec, RouteSpec
 
 LOCAL_NETWORK = IPv4Network("127.0.0.0/8")
 
-Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Name = Annotated[str, BeforeValidator(words.service_name)]
-InstanceType = Annotated[str, BeforeValidator(words.instance_type)]
-Seconds = Annotated[float, BeforeValidator(words.seconds)]
-
-
-class Spec(BaseModel):
-    """Base of all parts: immutable, unknown keys refused, camelCase outside and snake_case inside."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=False, validate_by_alias=True)
 
 
 class NetworkSpec(Spec):
@@ -34,18 +26,6 @@ class NetworkSpec(Spec):
     nat: Literal["none", "single", "per-zone"] = Field(
         "single", description="NAT gateways; `none` makes interface endpoints instead", examples=["single"]
     )
-
-
-class TlsSpec(Spec):
-    mode: Literal["self-signed"] = Field("self-signed", description="where the edge's certificate comes from", examples=["self-signed"])
-
-
-class EdgeSpec(Spec):
-    instances: StrictInt = Field(2, ge=1, le=20, description="edge machines, each with its own Elastic IP", examples=[2])
-    https: Port = Field(443, description="port of the TLS listener", examples=[443])
-    http: Port = Field(80, description="port that redirects to HTTPS", examples=[80])
-    tls: TlsSpec = TlsSpec()
-    instance_type: InstanceType = Field("t3.small", description="an EC2 instance type", examples=["t3.small"])
 
 
 class LocalImageSpec(Spec):
@@ -79,14 +59,6 @@ class ReplicasSpec(Spec):
     max: StrictInt = Field(4, ge=1, le=100, description="most instances of the group", examples=[4])
 
 
-class RouteSpec(Spec):
-    """Paths of the edge that lead to the service: `prefix` itself and everything below `prefix/`."""
-
-    prefix: Annotated[str, BeforeValidator(words.route_prefix)] = Field(description="a path prefix of the edge", examples=["/web"])
-    strip: StrictBool = Field(True, description="take the prefix off before the app sees the path", examples=["true"])
-    timeout: Seconds = Field(15.0, description="time for a whole response, such as `15s` or `500ms`", examples=["15s"])
-
-
 class HealthSpec(Spec):
     path: Annotated[str, BeforeValidator(words.health_path)] = Field("/", description="path of the health check", examples=["/health"])
     expected: StrictInt | None = Field(
@@ -103,6 +75,7 @@ class ServiceSpec(Spec):
     calls: list[StrictStr] = Field(
         [], description="a list of services that the app may call, or `postgres`", examples=["[grpc-1, postgres]"]
     )
+    bridge: BridgeSpec | None = Field(None, description="how HTTP clients reach a gRPC service through the edge")
     health: HealthSpec | None = None
     env: dict[Annotated[str, BeforeValidator(words.variable)], Annotated[str, BeforeValidator(words.text)]] = Field(
         {}, description="environment variables of the app, as text", examples=['{LOG_LEVEL: "info"}']

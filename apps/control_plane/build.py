@@ -15,6 +15,7 @@ from apps.control_plane.model import World
 from apps.control_plane.node import Node
 from apps.control_plane.resources import clusters, endpoints, listeners, names, routes, secrets
 from apps.control_plane.resources.facts import MachineFacts
+from apps.control_plane.resources.features import FEATURES
 from model.contract import INGRESS_PORT, POSTGRES_BACKEND_PORT, POSTGRES_PORT, NodeId, Role
 from model.spec import ServiceSpec
 
@@ -54,13 +55,19 @@ class Builder:
     def _edge(self, facts: MachineFacts) -> Resources:
         ports = self._spec.edge
         routed = [name for name, service in self._spec.services.items() if service.protocol == "http" and service.routes]
-        pair = self._world.edge_tls
+        pair, world = self._world.edge_tls, self._world
         return _resources(
-            listeners=[listeners.edge_https(facts, ports.https), listeners.edge_http(facts, ports.http, ports.https)],
+            listeners=[
+                listeners.edge_https(facts, ports.https, [item for feature in FEATURES for item in feature.filters(world)]),
+                listeners.edge_http(facts, ports.http, ports.https),
+            ],
             routes=[self._edge_routes],
-            clusters=[self._cluster(name) for name in routed],
+            clusters=[*map(self._cluster, routed), *self._feature_clusters],
             assignments=[*map(self._assignment, routed), self._own_group(facts.node, ports.https)],
-            secrets=[secrets.certificate(names.EDGE_SECRET, pair)] if pair else [],
+            secrets=[
+                *([secrets.certificate(names.EDGE_SECRET, pair)] if pair else []),
+                *(secret for feature in FEATURES for secret in feature.secrets(world)),
+            ],
         )
 
     def _sidecar(self, facts: MachineFacts, name: str, service: ServiceSpec) -> Resources:
@@ -87,7 +94,11 @@ class Builder:
 
     @cached_property
     def _edge_routes(self) -> RouteConfiguration:
-        return routes.edge(self._spec)
+        return routes.edge(self._world)
+
+    @cached_property
+    def _feature_clusters(self) -> list[Cluster]:
+        return [cluster for feature in FEATURES for cluster in feature.clusters(self._world)]
 
     def _sidecar_routes(self, name: str, service: ServiceSpec) -> list[RouteConfiguration]:
         if name not in self._routes:

@@ -6,6 +6,7 @@ from envoy.config.core.v3.base_pb2 import TrafficDirection
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, ListenerFilter
 from envoy.config.listener.v3.listener_pb2 import AdditionalAddress, Listener
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from google.protobuf.wrappers_pb2 import UInt32Value
 
@@ -20,8 +21,9 @@ _TLS_HELLO_SECONDS = 5
 _CONNECT_ATTEMPTS = 3
 
 
-def edge_https(facts: MachineFacts, port: int) -> Listener:
-    manager = http.edge(names.EDGE_HTTPS, names.EDGE_ROUTES, facts.node)
+def edge_https(facts: MachineFacts, port: int, http_filters: Sequence[HttpFilter] = ()) -> Listener:
+    """What clients of the mesh reach; `http_filters` run before the router."""
+    manager = http.edge(names.EDGE_HTTPS, names.EDGE_ROUTES, facts.node, http_filters)
     listener = _public(names.EDGE_HTTPS, facts, port, [http.network_filter(manager)])
     chain = listener.filter_chains[0]
     chain.transport_socket.CopyFrom(tls.downstream(names.EDGE_SECRET))

@@ -18,9 +18,12 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.type.matcher.v3.regex_pb2 import RegexMatchAndSubstitute, RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
+from apps.control_plane.model import World
 from apps.control_plane.resources import http, names, retries
-from apps.control_plane.resources.protos import duration, seconds, set_header
-from model.spec import MeshSpec, RouteSpec, ServiceSpec
+from apps.control_plane.resources.features import FEATURES
+from apps.control_plane.resources.protos import duration, pack, seconds, set_header
+from model.edge import RouteSpec
+from model.spec import MeshSpec, ServiceSpec
 
 DEFAULT_TIMEOUT_SECONDS = 15.0
 """Of a call to a service that has no route of its own to say otherwise."""
@@ -32,13 +35,18 @@ _NO_TIMEOUT = timedelta(0)
 _GRPC_IDLE_TIMEOUT = timedelta(hours=1)
 
 
-def edge(spec: MeshSpec) -> RouteConfiguration:
-    """Longest prefix first; a path that no route has is answered 404."""
-    routed = [(route, name) for name, service in spec.services.items() if service.protocol == "http" for route in service.routes]
+def edge(world: World) -> RouteConfiguration:
+    """The features' own routes, then longest prefix first; a path that no route has is answered 404."""
+    services = world.spec.services.items()
+    routed = [(route, name) for name, service in services if service.protocol == "http" for route in service.routes]
     routed.sort(key=lambda item: (-len(item[0].prefix), item[0].prefix))
     host = VirtualHost(name="mesh", domains=["*"])
+    for feature in FEATURES:
+        host.routes.extend(feature.routes(world))
     for route, service in routed:
-        host.routes.extend(_edge_routes(route, service))
+        for built in _edge_routes(route, service):
+            _apply_features(world, service, route, built)
+            host.routes.append(built)
     return RouteConfiguration(name=names.EDGE_ROUTES, virtual_hosts=[host])
 
 
@@ -91,6 +99,13 @@ def _edge_routes(route: RouteSpec, service: str) -> Iterable[Route]:
         else:
             result.request_headers_to_remove.append(PREFIX_HEADER)
         yield result
+
+
+def _apply_features(world: World, service: str, route: RouteSpec, built: Route) -> None:
+    for feature in FEATURES:
+        for name, config in feature.of_route(world, service, route).items():
+            built.typed_per_filter_config[name].CopyFrom(pack(config))
+        feature.change_route(world, service, route, built)
 
 
 def _egress_routes(name: str, service: ServiceSpec) -> Iterable[Route]:

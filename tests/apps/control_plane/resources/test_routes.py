@@ -5,21 +5,27 @@ from typing import Any
 import pytest
 from envoy.config.route.v3.route_components_pb2 import RedirectAction
 
+from apps.control_plane.model import World
 from apps.control_plane.resources import routes
+from model.spec import MeshSpec
 
 REPLAYED = {"reset", "gateway-error", "5xx", "retriable-status-codes"}
 
 
+def world(spec: MeshSpec) -> World:
+    return World(spec=spec, stack="test")
+
+
 def test_longer_prefixes_come_first_whatever_the_order_of_services(spec_of: Any) -> None:
     spec = spec_of(a={"routes": [{"prefix": "/"}, {"prefix": "/x/y"}]}, b={"routes": [{"prefix": "/x"}, {"prefix": "/x/y/z"}]})
-    (host,) = routes.edge(spec).virtual_hosts
+    (host,) = routes.edge(world(spec)).virtual_hosts
     prefixes = [route.match.path_separated_prefix or route.match.prefix for route in host.routes]
     assert prefixes == ["/x/y/z", "/x/y/z", "/x/y", "/x/y", "/x", "/x", "/", "/"]
 
 
 def test_only_idempotent_methods_may_be_sent_again_after_reaching_an_app(spec_of: Any) -> None:
     spec = spec_of(web={"routes": [{"prefix": "/web"}]}, caller={"calls": ["web"]})
-    for configuration in (routes.edge(spec), routes.egress(spec, ["web"])):
+    for configuration in (routes.edge(world(spec)), routes.egress(spec, ["web"])):
         first, second = configuration.virtual_hosts[0].routes
         (header,) = first.match.headers
         assert header.name == ":method"
@@ -30,7 +36,7 @@ def test_only_idempotent_methods_may_be_sent_again_after_reaching_an_app(spec_of
 
 
 def test_a_retry_goes_to_another_machine(spec_of: Any) -> None:
-    policy = routes.edge(spec_of(web={"routes": [{"prefix": "/web"}]})).virtual_hosts[0].routes[0].route.retry_policy
+    policy = routes.edge(world(spec_of(web={"routes": [{"prefix": "/web"}]}))).virtual_hosts[0].routes[0].route.retry_policy
     assert [predicate.name for predicate in policy.retry_host_predicate] == ["envoy.retry_host_predicates.previous_hosts"]
     assert policy.host_selection_retry_max_attempts > 1
     assert policy.retry_back_off.base_interval.nanos > 0
@@ -61,7 +67,7 @@ def test_a_redirect_names_the_port_unless_it_is_the_usual_one(https: int, named:
 
 @pytest.mark.parametrize(("prefix", "regex"), [("/a.b", r"^/a\.b/?"), ("/$x+(y)", r"^/\$x\+\(y\)/?")])
 def test_a_prefix_is_stripped_literally(spec_of: Any, prefix: str, regex: str) -> None:
-    route = routes.edge(spec_of(web={"routes": [{"prefix": prefix}]})).virtual_hosts[0].routes[0]
+    route = routes.edge(world(spec_of(web={"routes": [{"prefix": prefix}]}))).virtual_hosts[0].routes[0]
     assert route.route.regex_rewrite.pattern.regex == regex
 
 

@@ -1,0 +1,167 @@
+"""The part of the stack config that says what the edge does: TLS, login, limits, and what each route asks for."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
+
+from model import edge_words, words
+from model.base import InstanceType, Parameter, Port, Seconds, Spec
+
+Auth = Literal["public", "jwt", "login"]
+Origin = Annotated[str, BeforeValidator(edge_words.origin)]
+Url = Annotated[str, BeforeValidator(edge_words.https_url)]
+Address = Annotated[str, BeforeValidator(edge_words.host_and_port)]
+Domain = Annotated[str, BeforeValidator(words.domain)]
+
+
+class CertificateSpec(Spec):
+    """A certificate for domains of its own, chosen by SNI; its chain and key are two SSM parameters below `secret`."""
+
+    domains: list[Domain] = Field(min_length=1, description="host names that the certificate is for", examples=["[shop.example.com]"])
+    secret: Parameter = Field(description="SSM path that holds `certificate` and `key` (PEM)", examples=["/team/shop-tls"])
+
+
+class AcmeSpec(Spec):
+    email: Annotated[str, BeforeValidator(edge_words.email)] = Field(
+        description="where the certificate authority writes to", examples=["ops@example.com"]
+    )
+    directory: Url = Field(description="the authority's ACME directory (RFC 8555)", examples=["https://acme.example.com/directory"])
+    domains: list[Domain] = Field(min_length=1, description="host names below a public Route 53 zone", examples=["[www.example.com]"])
+
+
+class TlsSpec(Spec):
+    mode: Literal["self-signed", "secret", "acme"] = Field(
+        "self-signed", description="where the edge's certificate comes from", examples=["self-signed"]
+    )
+    secret: Parameter | None = Field(
+        None, description="for mode `secret`: SSM path that holds `certificate` and `key` (PEM)", examples=["/team/edge-tls"]
+    )
+    acme: AcmeSpec | None = None
+    certificates: list[CertificateSpec] = Field([], description="further certificates, chosen by SNI", examples=["[]"])
+    hsts: Annotated[str, BeforeValidator(edge_words.days)] | None = Field(
+        None, description="how long browsers must use TLS (RFC 6797), in days", examples=["365d"]
+    )
+
+
+class LoginSpec(Spec):
+    """OAuth2 authorization code flow with PKCE, at the edge."""
+
+    client_id: StrictStr = Field(description="the edge's client id at the issuer", examples=["mesh"])
+    client_secret: Parameter | None = Field(
+        None, description="SSM parameter with the client secret; the builtin issuer needs none", examples=["/team/oauth-secret"]
+    )
+    scopes: list[StrictStr] = Field(["openid"], description="scopes to ask for", examples=["[openid, email]"])
+    redirect_domains: list[Domain] = Field([], description="other domains that a login may return to", examples=["[shop.example.com]"])
+
+
+class AuthSpec(Spec):
+    issuer: Annotated[str, BeforeValidator(edge_words.issuer)] = Field(
+        description="an OIDC issuer's URL, or `builtin`", examples=["https://login.example.com"]
+    )
+    jwks: Url | None = Field(None, description="the issuer's keys, where it has no discovery", examples=["https://login.example.com/jwks"])
+    authorization_endpoint: Url | None = Field(
+        None, description="where it has no discovery", examples=["https://login.example.com/authorize"]
+    )
+    token_endpoint: Url | None = Field(None, description="where it has no discovery", examples=["https://login.example.com/token"])
+    audiences: list[StrictStr] = Field(min_length=1, description="audiences that a token may have", examples=["[mesh]"])
+    claims_to_headers: dict[Annotated[str, BeforeValidator(edge_words.header_name)], StrictStr] = Field(
+        {}, description="request header → claim that fills it", examples=["{x-user: sub}"]
+    )
+    login: LoginSpec | None = None
+
+
+class RateLimitSpec(Spec):
+    """A token bucket: `requests` in each `per`, and as many at once."""
+
+    requests: StrictInt = Field(ge=1, le=1_000_000, description="requests allowed in each `per`", examples=[100])
+    per: Seconds = Field(1.0, description="the time that refills the bucket, such as `1s` or `1m`", examples=["1s"])
+    by: Annotated[str, BeforeValidator(edge_words.limit_key)] = Field(
+        "edge", description="who has a bucket: `edge`, `client`, `mesh` (all edges together) or `claim:<name>`", examples=["client"]
+    )
+
+
+class RateLimitServiceSpec(Spec):
+    """A rate limit service of the user's own (Envoy's RLS v3 API)."""
+
+    address: Address = Field(description="host:port of the service, gRPC", examples=["limits.example.com:8081"])
+    domain: StrictStr = Field("edge", description="the service's domain for these limits", examples=["edge"])
+    fail_open: StrictBool = Field(True, description="let requests pass while the service is away", examples=["true"])
+
+
+class AuthorizerSpec(Spec):
+    """An external authorizer of the user's own (Envoy's ext_authz, HTTP)."""
+
+    address: Address = Field(description="host:port of the service", examples=["authz.example.com:9000"])
+    fail_open: StrictBool = Field(False, description="let requests pass while the service is away", examples=["false"])
+    timeout: Seconds = Field(0.5, description="time for its answer", examples=["500ms"])
+
+
+class OuterEdgeSpec(Spec):
+    """Edges in another region, nearer to users; they reach the mesh's own edges over mutual TLS."""
+
+    region: Annotated[str, BeforeValidator(edge_words.region)] = Field(description="an AWS region", examples=["us-east-1"])
+    cidr: Annotated[str, BeforeValidator(edge_words.network_text)] = Field(
+        description="the region's VPC range, apart from all others", examples=["10.30.0.0/16"]
+    )
+    instances: StrictInt = Field(1, ge=1, le=20, description="outer edges in the region", examples=[2])
+
+
+class EdgeSpec(Spec):
+    instances: StrictInt = Field(2, ge=1, le=20, description="edge machines, each with its own Elastic IP", examples=[2])
+    https: Port = Field(443, description="port of the TLS listener", examples=[443])
+    http: Port = Field(80, description="port that redirects to HTTPS", examples=[80])
+    tls: TlsSpec = TlsSpec()
+    auth: AuthSpec | None = None
+    rate_limits: list[RateLimitSpec] = Field([], description="limits of all requests", examples=["[{requests: 100, by: client}]"])
+    rate_limit_service: RateLimitServiceSpec | None = None
+    authorizer: AuthorizerSpec | None = None
+    outer: list[OuterEdgeSpec] = Field([], description="edges in other regions", examples=["[{region: us-east-1, cidr: 10.30.0.0/16}]"])
+    instance_type: InstanceType = Field("t3.small", description="an EC2 instance type", examples=["t3.small"])
+
+
+class RequireSpec(Spec):
+    """What a token must say beyond being valid."""
+
+    scopes: list[StrictStr] = Field([], description="scopes that the token must all have", examples=["[orders.read]"])
+    claims: dict[StrictStr, list[StrictStr]] = Field(
+        {}, description="claim → values of which it must have one", examples=["{role: [admin]}"]
+    )
+
+
+class CorsSpec(Spec):
+    origins: list[Origin] = Field(min_length=1, description="origins that scripts may come from", examples=['["https://*.example.com"]'])
+    methods: list[StrictStr] = Field(["GET", "POST"], description="methods that scripts may use", examples=["[GET, POST]"])
+    headers: list[StrictStr] = Field([], description="request headers that scripts may send", examples=["[content-type]"])
+    credentials: StrictBool = Field(False, description="whether cookies may be sent", examples=["false"])
+
+
+class CsrfSpec(Spec):
+    origins: list[Origin] = Field([], description="origins allowed beside the route's own", examples=['["https://app.example.com"]'])
+
+
+class RouteSpec(Spec):
+    """Paths of the edge that lead to the service: `prefix` itself and everything below `prefix/`."""
+
+    prefix: Annotated[str, BeforeValidator(words.route_prefix)] = Field(description="a path prefix of the edge", examples=["/web"])
+    strip: StrictBool = Field(True, description="take the prefix off before the app sees the path", examples=["true"])
+    timeout: Seconds = Field(15.0, description="time for a whole response, such as `15s` or `500ms`", examples=["15s"])
+    domains: list[Domain] = Field([], description="host names that the route is for; empty means all", examples=["[shop.example.com]"])
+    auth: Auth = Field("public", description="who may come: everybody, who has a token, or who logged in", examples=["jwt"])
+    require: RequireSpec | None = None
+    rate_limits: list[RateLimitSpec] = Field([], description="limits of the route's requests", examples=["[{requests: 10, by: client}]"])
+    websocket: StrictBool = Field(False, description="allow WebSocket upgrades", examples=["true"])
+    cors: CorsSpec | None = None
+    csrf: CsrfSpec | None = None
+    authorize: StrictBool = Field(False, description="ask the edge's `authorizer`", examples=["true"])
+    maintenance: StrictBool = Field(False, description="answer 503 with a maintenance page instead of the service", examples=["true"])
+
+
+class BridgeSpec(Spec):
+    """HTTP clients for a gRPC service: JSON by `google.api.http`, gRPC-Web, HTTP/1.1 bridge and native gRPC."""
+
+    prefix: Annotated[str, BeforeValidator(words.route_prefix)] = Field(description="a path prefix of the edge", examples=["/grpc-1"])
+    proto: Annotated[str, BeforeValidator(words.build_directory)] = Field(
+        description="the service's proto file, relative to the repository", examples=["apps/protos/info.proto"]
+    )
+    auth: Auth = Field("public", description="who may come, as for a route", examples=["jwt"])
+    cors: CorsSpec | None = Field(None, description="origins of gRPC-Web scripts, as for a route")

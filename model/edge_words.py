@@ -1,0 +1,90 @@
+"""What one value of the edge's config must look like; see `words`."""
+
+import re
+from urllib.parse import urlsplit
+
+from model import words
+from model.problems import broken
+from model.words import text
+
+BUILTIN = "builtin"
+LIMIT_KEYS = ("edge", "client", "mesh")
+
+
+def https_url(value: object) -> str:
+    """An https URL; http is for loopback only."""
+    url = text(value)
+    parts = urlsplit(url)
+    plain = parts.scheme == "http" and (parts.hostname or "").startswith("127.")
+    if not parts.hostname or (parts.scheme != "https" and not plain) or parts.username or parts.fragment:
+        raise broken("this must be an https URL with a host, without user or fragment", "write for example `https://login.example.com`")
+    return url
+
+
+def issuer(value: object) -> str:
+    """`builtin`, or an issuer's URL exactly as its tokens say it."""
+    return BUILTIN if value == BUILTIN else https_url(value)
+
+
+def origin(value: object) -> str:
+    """`https://host[:port]`; the first label may be `*` for all names below a domain."""
+    name = text(value)
+    if not re.fullmatch(r"https?://(\*\.)?[a-z0-9.-]+(:[0-9]+)?", name):
+        raise broken(
+            "an origin is scheme://host[:port], without a path; `*.` may stand for any name before it", "write `https://app.example.com`"
+        )
+    return name
+
+
+def header_name(value: object) -> str:
+    """A request header in lower case that is not the mesh's own."""
+    name = text(value)
+    if not re.fullmatch(r"x-[a-z0-9-]+", name) or name.startswith(("x-envoy-", "x-forwarded-", "x-request-id", "x-mesh-")):
+        raise broken("a claim's header starts with x- and is none of Envoy's or the mesh's own", "write for example `x-user`")
+    return name
+
+
+def host_and_port(value: object) -> str:
+    """`host:port`."""
+    address = text(value)
+    host, _, port = address.rpartition(":")
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", host) or not port.isdigit() or not 1 <= int(port) <= 65535:
+        raise broken("an address is host:port", "write for example `limits.example.com:8081`")
+    return address
+
+
+def email(value: object) -> str:
+    """A mail address, roughly."""
+    name = text(value)
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", name):
+        raise broken("this must be a mail address", "write for example `ops@example.com`")
+    return name
+
+
+def days(value: object) -> str:
+    """A whole number of days."""
+    span = text(value)
+    if not re.fullmatch(r"[1-9][0-9]{0,3}d", span):
+        raise broken("this is a whole number of days with d", "write for example `365d`")
+    return span
+
+
+def limit_key(value: object) -> str:
+    """Who has a bucket of a rate limit."""
+    key = text(value)
+    if key not in LIMIT_KEYS and not re.fullmatch(r"claim:[A-Za-z0-9_]+", key):
+        raise broken(f"a limit is by {', '.join(LIMIT_KEYS)} or claim:<name>", "write for example `client`")
+    return key
+
+
+def region(value: object) -> str:
+    """An AWS region's name by form."""
+    name = text(value)
+    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]", name):
+        raise broken("a region is a name such as us-east-1", "write for example `us-east-1`")
+    return name
+
+
+def network_text(value: object) -> str:
+    """A VPC range as text."""
+    return str(words.network(value))
