@@ -39,11 +39,14 @@ class View:
 
     def of_names(self, subscription: Subscription) -> "View":
         """The part that `subscription` covers."""
-        return View("", {name: version for name, version in self.versions.items() if subscription.covers(name)}, self.resources)
+        return self.without(frozenset(name for name in self.versions if not subscription.covers(name)))
 
     def without(self, names: frozenset[str]) -> "View":
         """As if these names had never been sent."""
-        return View("", {name: version for name, version in self.versions.items() if name not in names}, self.resources)
+        kept = {name: version for name, version in self.versions.items() if name not in names}
+        if len(kept) == len(self.versions):
+            return self
+        return View("", kept, self.resources) if kept else EMPTY
 
     def without_rejected(self) -> "View":
         """Less what the proxy refused: a full set would send the refused version again."""

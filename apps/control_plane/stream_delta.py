@@ -4,7 +4,7 @@ from sys import intern
 
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 
-from apps.control_plane.plan import Plan, Subscription, View
+from apps.control_plane.plan import EMPTY, Plan, Subscription, View
 from apps.control_plane.stream import Stream, TypeState
 
 WILDCARD = "*"
@@ -30,7 +30,7 @@ class DeltaStream(Stream):
         state.subscribe(Subscription(wildcard, names))
         if is_new:
             held = {intern(name): intern(version) for name, version in request.initial_resource_versions.items() if version}
-            state.held = View("", held, {}).of_names(state.subscription)
+            state.held = View("", held, {}).of_names(state.subscription) if held else EMPTY
         else:
             state.held = state.held.without(added | dropped).of_names(state.subscription)
         state.must_answer = state.must_answer or (wildcard and not old.wildcard and not state.held.versions)

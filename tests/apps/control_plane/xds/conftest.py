@@ -4,7 +4,7 @@ import asyncio
 import queue
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -258,10 +258,16 @@ def connect() -> Iterator[Callable[..., RawStream]]:
     channels: list[grpc.Channel] = []
 
     def start(
-        served: Served, *, delta: bool = False, node: str = "service/service-1/i-1", method: str = "", channel: grpc.Channel | None = None
+        served: Served,
+        *,
+        delta: bool = False,
+        node: str = "service/service-1/i-1",
+        method: str = "",
+        channel: grpc.Channel | None = None,
+        options: Sequence[tuple[str, int]] = (),
     ) -> RawStream:
         if channel is None:
-            channel = grpc.insecure_channel(f"127.0.0.1:{served.port}", options=[("grpc.use_local_subchannel_pool", 1)])
+            channel = grpc.insecure_channel(f"127.0.0.1:{served.port}", options=[("grpc.use_local_subchannel_pool", 1), *options])
         channels.append(channel)
         return RawStream(channel, method or (DELTA if delta else SOTW), node)
 

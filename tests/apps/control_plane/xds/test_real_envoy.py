@@ -151,7 +151,7 @@ def said_by(port: int) -> str:
 
 
 def test_an_envoy_serves_what_it_was_sent_and_follows_changes(booted: Any, served: Any, make: Any) -> None:
-    envoy, port, (mesh, _, two) = booted
+    _envoy, port, (mesh, _, two) = booted
     wait_for(lambda: said_by(port) == "one", "traffic goes to one")
     served.publish({**mesh, ENDPOINT: {"one": make.endpoints("one", two.port)}})
     print(f"changed endpoint in use after {wait_for(lambda: said_by(port) == 'two', 'traffic goes to two') * 1000:.0f} ms")
@@ -207,7 +207,7 @@ def test_moving_to_a_new_cluster_and_dropping_the_old_fails_no_request(booted: A
 
 
 def test_a_refused_listener_leaves_the_old_one_serving_and_a_better_one_mends_it(booted: Any, served: Any, make: Any) -> None:
-    envoy, port, (mesh, _, _) = booted
+    _envoy, port, (mesh, _, _) = booted
     wait_for(lambda: said_by(port) == "one", "traffic goes to one")
     bad = make.route("egress", "one")
     bad.virtual_hosts[0].routes[0].route.timeout.seconds = -5
@@ -222,7 +222,7 @@ def test_a_refused_listener_leaves_the_old_one_serving_and_a_better_one_mends_it
 
 
 def test_the_xds_connection_outlives_keepalives_and_ends_with_a_goaway(booted: Any, served: Any) -> None:
-    envoy, port, _ = booted
+    envoy, _port, _ = booted
     time.sleep(2.5)
     assert envoy.stat("cluster.xds.upstream_cx_total") == 1
     assert envoy.stat("control_plane.connected_state") == 1

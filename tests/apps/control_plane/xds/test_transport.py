@@ -1,0 +1,255 @@
+"""Connections: mutual TLS, clients that do not read, storms, stops, and bytes that are not HTTP/2."""
+
+import datetime
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from prometheus_client import CollectorRegistry, generate_latest
+
+from apps.control_plane.tls import ServerTls
+from apps.control_plane.type_urls import CLUSTER, ENDPOINT
+
+PATIENCE = 5.0
+
+
+class Pair(NamedTuple):
+    certificate: bytes
+    key: bytes
+
+
+class Authority:
+    """A mesh CA for a test."""
+
+    def __init__(self, name: str) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._certificate = self._build(self._name, self._key).add_extension(x509.BasicConstraints(True, None), critical=True)
+        self.pem = self._certificate.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def _build(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(minutes=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+        )
+
+    def issue(self, *names: str) -> Pair:
+        key = ec.generate_private_key(ec.SECP256R1())
+        alternatives = [x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name) for name in names]
+        certificate = (
+            self._build(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")]), key)
+            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return Pair(certificate.public_bytes(serialization.Encoding.PEM), pem)
+
+
+AUTHORITY, STRANGER = Authority("mesh"), Authority("stranger")
+SPIFFE = "spiffe://dev.mesh.internal/service/service-1"
+
+
+def by_role(node: Any, identity: str | None) -> str | None:
+    wanted = f"spiffe://dev.mesh.internal/{node.id.role}/{node.id.service}"
+    return None if identity == wanted else f"{identity} may not be {node.id}"
+
+
+@pytest.fixture
+def secured(serve: Callable[..., Any], make: Any, tmp_path: Path) -> Any:
+    pair = AUTHORITY.issue("localhost", "spiffe://dev.mesh.internal/control-plane/control-plane")
+    for name, content in (("ca", AUTHORITY.pem), ("certificate", pair.certificate), ("key", pair.key)):
+        (tmp_path / name).write_bytes(content)
+    tls = ServerTls(ca=tmp_path / "ca", certificate=tmp_path / "certificate", key=tmp_path / "key")
+    served = serve(tls=tls, authorize=by_role)
+    served.publish(make.mesh())
+    return served
+
+
+def channel_to(served: Any, pair: Pair | None) -> grpc.Channel:
+    key, certificate = (pair.key, pair.certificate) if pair else (None, None)
+    credentials = grpc.ssl_channel_credentials(AUTHORITY.pem, key, certificate)
+    options = [("grpc.ssl_target_name_override", "localhost"), ("grpc.use_local_subchannel_pool", 1)]
+    return grpc.secure_channel(f"127.0.0.1:{served.port}", credentials, options=options)
+
+
+def test_a_certificate_of_the_node_s_role_and_service_is_served(secured: Any, connect: Any) -> None:
+    stream = connect(secured, delta=True, channel=channel_to(secured, AUTHORITY.issue(SPIFFE)))
+    stream.ask(CLUSTER)
+    assert len(stream.answer().resources) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("spiffe://dev.mesh.internal/service/other",), ("localhost",), (SPIFFE, "spiffe://dev.mesh.internal/edge/edge")],
+    ids=["another service's", "none", "two"],
+)
+def test_a_certificate_with_another_identity_is_denied_and_counted(secured: Any, connect: Any, names: tuple[str, ...]) -> None:
+    stream = connect(secured, delta=True, channel=channel_to(secured, AUTHORITY.issue(*names)))
+    stream.ask(CLUSTER)
+    with pytest.raises(grpc.RpcError) as caught:
+        stream.answer()
+    assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED  # type: ignore[attr-defined]
+    assert "may not be service/service-1/i-1" in caught.value.details()  # type: ignore[attr-defined]
+    assert secured.server.counters.refusals == {"permission_denied": 1}
+    assert secured.watched() == 0
+
+
+@pytest.mark.parametrize("pair", [None, STRANGER.issue(SPIFFE)], ids=["no certificate", "another CA"])
+def test_a_client_without_a_certificate_of_our_ca_gets_no_connection_and_is_counted(secured: Any, connect: Any, pair: Pair | None) -> None:
+    stream = connect(secured, delta=True, channel=channel_to(secured, pair))
+    stream.ask(CLUSTER)
+    with pytest.raises(grpc.RpcError) as caught:
+        stream.answer()
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
+    assert secured.server.counters.refusals["tls"] >= 1
+
+
+def test_a_plain_client_gets_nothing_from_a_tls_server(secured: Any) -> None:
+    with socket.create_connection(("127.0.0.1", secured.port), timeout=PATIENCE) as plain:
+        plain.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert b"HTTP" not in plain.recv(1024)
+    context = ssl.create_default_context(cadata=AUTHORITY.pem.decode())
+    assert context.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_plain_text_is_refused_off_loopback(serve: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"xDS on 10\.0\.0\.1 without TLS: plain text is served on loopback only"):
+        serve(address="10.0.0.1")
+
+
+def test_bytes_that_are_not_http2_close_their_connection_only(served: Any, connect: Any, make: Any) -> None:
+    served.publish(make.mesh())
+    with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as broken:
+        broken.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 10)
+        while broken.recv(4096):
+            pass
+    stream = connect(served)
+    stream.ask(CLUSTER)
+    assert stream.answer().type_url == CLUSTER
+
+
+def test_a_request_that_does_not_parse_ends_only_its_own_stream(served: Any, connect: Any, make: Any) -> None:
+    served.publish(make.mesh())
+    channel = grpc.insecure_channel(f"127.0.0.1:{served.port}")
+    good = connect(served, channel=channel)
+    good.ask(CLUSTER)
+    good.answer()
+    method = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+    with pytest.raises(grpc.RpcError) as caught:
+        list(channel.stream_stream(method)(iter([b"\xff\xff\xff"])))
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
+    good.ask(ENDPOINT, ("service-1",))
+    assert good.answer().type_url == ENDPOINT
+
+
+def test_a_reconnect_storm_loses_no_stream(served: Any, connect: Any, make: Any) -> None:
+    served.publish(make.mesh())
+    streams = [connect(served, delta=True, node=f"service/service-1/i-{number}") for number in range(200)]
+    for stream in streams:
+        stream.ask(CLUSTER)
+    for stream in streams:
+        stream.ack(stream.answer())
+    newest = served.publish(make.mesh(version=2))
+    assert {stream.answer().system_version_info for stream in streams} == {newest.version(CLUSTER)}
+    assert len(served.nodes()) == 200
+
+
+def test_155_publishers_and_subscribers_at_once_come_to_rest_in_one_state(served: Any, connect: Any, make: Any) -> None:
+    served.publish(make.mesh())
+    ends: list[str] = []
+
+    def follow(number: int) -> None:
+        stream = connect(served, delta=True, node=f"service/service-1/i-{number}")
+        stream.ask(CLUSTER)
+        version = ""
+        while version != final:
+            response = stream.answer()
+            version = response.system_version_info
+            stream.ack(response)
+        ends.append(version)
+
+    final = served.publish(make.mesh(version=50)).version(CLUSTER)
+    served.publish(make.mesh())
+    followers = [threading.Thread(target=follow, args=(number,)) for number in range(25)]
+    publishers = [
+        threading.Thread(target=lambda start=start: [served.publish(make.mesh(version=start + step)) for step in range(4)])
+        for start in range(1, 26)
+    ]
+    for thread in followers + publishers:
+        thread.start()
+    for thread in publishers:
+        thread.join(PATIENCE)
+    served.publish(make.mesh(version=50))
+    for thread in followers:
+        thread.join(PATIENCE)
+    assert ends == [final] * 25
+
+
+def test_a_stop_ends_streams_as_unavailable_and_frees_the_port(serve: Callable[..., Any], connect: Any, make: Any) -> None:
+    served = serve()
+    served.publish(make.mesh())
+    stream = connect(served)
+    stream.ask(CLUSTER)
+    stream.answer()
+    began = time.monotonic()
+    served.loop.run(served.server.stop(datetime.timedelta(seconds=3)))
+    assert time.monotonic() - began < 1
+    with pytest.raises(grpc.RpcError) as caught:
+        stream.answer()
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
+    assert caught.value.details() == "this control plane is stopping"  # type: ignore[attr-defined]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", served.port), timeout=1)
+
+
+def test_an_inconsistent_snapshot_is_not_served_and_the_good_one_stands(served: Any, connect: Any, make: Any) -> None:
+    good = served.publish(make.mesh())
+    broken = make.mesh(version=2)
+    broken[ENDPOINT].clear()
+    served.publish(broken)
+    stream = connect(served)
+    stream.ask(CLUSTER)
+    with pytest.raises(TimeoutError):
+        raise TimeoutError if stream.is_silent() else AssertionError("served a broken snapshot to a new node")
+    served.publish(make.mesh())
+    assert stream.answer().version_info == good.version(CLUSTER)
+    served.publish(broken)
+    assert stream.is_silent()
+
+
+def test_metrics_tell_pushes_acks_and_nacks(served: Any, connect: Any, make: Any) -> None:
+    registry = CollectorRegistry()
+    served.server.counters.register(registry)
+    served.publish(make.mesh())
+    stream = connect(served)
+    stream.ask(CLUSTER)
+    stream.ack(stream.answer())
+    served.publish(make.mesh(version=2))
+    stream.ack(stream.answer(), error="no")
+    assert stream.is_silent()
+    page = generate_latest(registry).decode()
+    for line in (
+        'mesh_xds_pushes_total{type="Cluster"} 2.0',
+        'mesh_xds_acks_total{type="Cluster"} 1.0',
+        'mesh_xds_nacks_total{node="service/service-1/i-1",type="Cluster"} 1.0',
+        'mesh_xds_streams{api="sotw"} 1.0',
+        "mesh_xds_snapshots_not_served_total 0.0",
+    ):
+        assert line in page
+    assert 'mesh_xds_node_rejecting{node="service/service-1/i-1",type="Cluster"' in page
