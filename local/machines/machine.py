@@ -112,7 +112,8 @@ class Machine:
                 raise UserDataError(f"user data writes no {file}: a machine of the mesh has one")
         facts_of_env = {**read_machine_env(root / MACHINE_ENV.lstrip("/")), "MESH_ROOT": str(root)}
         self.context = replace(self.context, facts=facts_of_env)
-        services = read_compose(root / COMPOSE_FILE.lstrip("/"), facts_of_env)
+        # Compose reads its own environment as well, and there the endpoint of the cloud is.
+        services = read_compose(root / COMPOSE_FILE.lstrip("/"), {**self.context.cloud, **facts_of_env})
         awaited = {
             name for service in services.values() for name, condition in service.depends_on.items() if condition is Condition.COMPLETED
         }
