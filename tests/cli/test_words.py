@@ -1,0 +1,103 @@
+"""The command as a process: help, exit codes, and what happens before anything is touched."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPO = Path(__file__).resolve().parents[2]
+VERBS = ["up", "status", "smoke", "outputs", "env", "preview", "logs", "config", "test", "down"]
+Mesh = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The files that a verb needs before it starts anything."""
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    for name in ("cli", "local", "model", "components", "envoy_configs", "observability", "apps"):
+        shutil.copytree(REPO / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in [*REPO.glob("Pulumi*.yaml"), REPO / "settings.py", REPO / "__main__.py"]:
+        shutil.copy(path, clone)
+    return clone
+
+
+@pytest.fixture
+def mesh(clone: Path, tmp_path: Path) -> Mesh:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(clone), "XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "120"}
+        words = (sys.executable, "-P", "-m", "cli", *words)
+        return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+def test_help_names_every_verb_and_the_exit_codes(mesh: Mesh) -> None:
+    done = mesh("--help")
+    assert done.returncode == 0
+    assert all(f" {verb} " in done.stdout for verb in VERBS)
+    assert "Exit codes" in done.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(mesh: Mesh, verb: str) -> None:
+    assert mesh(verb, "--help").returncode == 0
+
+
+def test_help_is_quick(mesh: Mesh) -> None:
+    took = []
+    for _ in range(3):
+        started = time.monotonic()
+        mesh("--help")
+        took.append(time.monotonic() - started)
+    print(f"help: {min(took):.2f} s")
+    assert min(took) < 0.6
+
+
+@pytest.mark.parametrize("words", [["nosuch"], ["up", "--nosuch"], ["logs"], ["up", "--stack", "nosuch"]])
+def test_wrong_words_end_with_code_2(mesh: Mesh, words: list[str]) -> None:
+    assert mesh(*words).returncode == 2
+
+
+@pytest.mark.parametrize("verb", ["status", "smoke", "env", "outputs"])
+def test_a_stack_that_is_not_up_is_told_with_how_to_start_it(mesh: Mesh, verb: str) -> None:
+    done = mesh(verb)
+    assert done.returncode == 1
+    assert "./mesh up" in done.stderr
+
+
+def test_status_as_json_is_json_also_without_a_stack(mesh: Mesh) -> None:
+    assert json.loads(mesh("status", "--json").stdout) == {"machines": []}
+
+
+def test_down_of_nothing_is_fine(mesh: Mesh) -> None:
+    assert mesh("down").returncode == 0
+
+
+def test_down_leaves_a_directory_alone_that_is_no_stacks_state(mesh: Mesh, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("keep")
+    done = mesh("down", "--state", str(tmp_path / "mine"))
+    assert done.returncode == 1
+    assert (tmp_path / "mine" / "letter.txt").exists()
+
+
+def test_every_mistake_of_a_config_is_told_at_once_and_nothing_is_touched(mesh: Mesh, clone: Path, tmp_path: Path) -> None:
+    path = clone / "Pulumi.local.yaml"
+    content = yaml.safe_load(path.read_text())
+    service = content["config"]["envoy-mesh:mesh"]["services"]["service-1"]
+    service["port"], service["cals"] = 70000, []
+    path.write_text(yaml.safe_dump(content))
+    done = mesh("up")
+    assert done.returncode == 2
+    assert "2 mistakes" in done.stderr
+    for said in ("services.service-1.port", "70000", "services.service-1.cals", "calls", "rule:", "fix:"):
+        assert said in done.stderr
+    assert not (tmp_path / "state").exists()
