@@ -31,7 +31,6 @@ PROMETHEUS_PORT = 9090
 GRAFANA_PORT = 3000
 ALERTMANAGER_PORT = 9093
 IDENTITY_PORT = 8080
-APP_METRICS_PATH = "/metrics"
 
 MACHINE_PORTS: dict[int, str] = {
     INGRESS_PORT: "the sidecar's ingress listener",

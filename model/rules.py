@@ -224,6 +224,13 @@ def _health_checks_fit_the_protocol(parts: Parts) -> Iterator[Problem]:
             )
 
 
+def _metrics_are_http(parts: Parts) -> Iterator[Problem]:
+    for name, service in parts.services.items():
+        if service.metrics and service.protocol != "http":
+            rule = f"Prometheus asks over HTTP/1.1, this app speaks {service.protocol}"
+            yield Problem(f"{parts.root}.services.{name}.metrics", service.metrics, rule, "remove it; the sidecar is scraped anyway")
+
+
 def _variables_are_the_apps_own(parts: Parts) -> Iterator[Problem]:
     for name, service in parts.services.items():
         ours = APP_VARIABLES | (DATABASE_VARIABLES if "postgres" in service.calls else frozenset())
@@ -266,6 +273,7 @@ _RULES = (
     _ports_are_free,
     _images_are_whole,
     _health_checks_fit_the_protocol,
+    _metrics_are_http,
     _variables_are_the_apps_own,
     _security_groups_hold_the_rules,
 )

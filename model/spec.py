@@ -77,6 +77,9 @@ class ServiceSpec(Spec):
     )
     bridge: BridgeSpec | None = Field(None, description="how HTTP clients reach a gRPC service through the edge")
     health: HealthSpec | None = None
+    metrics: Annotated[str, BeforeValidator(words.metrics_path)] | None = Field(
+        None, description="path of the app's Prometheus metrics; without it only its sidecar is scraped", examples=["/metrics"]
+    )
     env: dict[Annotated[str, BeforeValidator(words.variable)], Annotated[str, BeforeValidator(words.text)]] = Field(
         {}, description="environment variables of the app, as text", examples=['{LOG_LEVEL: "info"}']
     )

@@ -89,10 +89,19 @@ def route_prefix(value: object) -> str:
 
 def health_path(value: object) -> str:
     """An absolute path that the health check requests."""
+    return _absolute(value, "a health check's path")
+
+
+def metrics_path(value: object) -> str:
+    """An absolute path that Prometheus asks."""
+    return _absolute(value, "a metrics path")
+
+
+def _absolute(value: object, what: str) -> str:
     path = text(value)
     if not path.startswith("/"):
-        raise broken("a health check's path starts with /", f"write /{path}")
-    return path if path == "/" else _path(path.rstrip("/"), "a health check's path")
+        raise broken(f"{what} starts with /", f"write /{path}")
+    return path if path == "/" else _path(path.rstrip("/"), what)
 
 
 def _path(path: str, what: str) -> str:

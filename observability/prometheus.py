@@ -4,7 +4,6 @@ from typing import Any
 
 from model.contract import (
     ALERTMANAGER_PORT,
-    APP_METRICS_PATH,
     CONSOLE_PORT,
     INGRESS_PORT,
     METRICS_PORT,
@@ -27,13 +26,18 @@ ENDPOINT = "${MESH_EC2_ENDPOINT}"
 
 def config(mesh: MeshSpec, *, stack: str, region: str, directory: str) -> dict[str, Any]:
     """The whole config; `directory` is where the rules file lies on the machine."""
-    http = [name for name, service in mesh.services.items() if service.protocol == "http" and service.image.build]
+    paths = {name: service.metrics for name, service in mesh.services.items() if service.metrics}
     jobs = [
         _job("envoy", stack, region, METRICS_PORT, roles=ENVOY_ROLES, path="/stats/prometheus", parameters={"usedonly": [""]}),
         _job("control-plane", stack, region, CONSOLE_PORT, roles=(Role.CONTROL_PLANE,), path="/metrics"),
     ]
-    if http:
-        jobs.append(_job("app", stack, region, INGRESS_PORT, roles=(Role.SERVICE,), path=APP_METRICS_PATH, services=http))
+    if paths:
+        apps = _job("app", stack, region, INGRESS_PORT, roles=(Role.SERVICE,), path="/metrics", services=list(paths))
+        apps["relabel_configs"] += [
+            {"source_labels": ["service"], "regex": name, "target_label": "__metrics_path__", "replacement": path}
+            for name, path in paths.items()
+        ]
+        jobs.append(apps)
     jobs.append({"job_name": "prometheus", "static_configs": [{"targets": ["${MESH_ADDRESS}:9090"]}]})
     return {
         "global": {

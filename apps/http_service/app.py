@@ -8,10 +8,12 @@ from typing import Any
 import grpc
 import httpx
 import psycopg2
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from apps.common.database import Database
 from apps.common.machine import Machine, Postgres, forwarded, machines_passed
+from apps.http_service.metrics import CountRequests
 from apps.protos import info_pb2, info_pb2_grpc
 
 CALL_TIMEOUT_SECONDS = 10
@@ -39,6 +41,7 @@ def create_app(machine: Machine, postgres: Postgres | None, *, chain_service: st
             database.close()
 
     app = FastAPI(title="envoy-mesh sample service", lifespan=lifespan)
+    app.add_middleware(CountRequests)
 
     def answer(request: Request, **more: Any) -> dict[str, Any]:
         return {
@@ -69,6 +72,10 @@ def create_app(machine: Machine, postgres: Postgres | None, *, chain_service: st
     @app.get("/health")
     async def health() -> dict[str, str]:
         return {"status": "ok"}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/chain")
     async def chain(request: Request) -> dict[str, Any]:

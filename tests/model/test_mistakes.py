@@ -115,6 +115,8 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     (f"{WEB}.health", {"expected": 42}, f"mesh.{WEB}.health.expected", "greater than or equal to 100", "expected: 200"),
     ("services.grpc-1.health", {"path": "/x"}, "mesh.services.grpc-1.health", "grpc.health.v1", "remove it"),
     ("services.queue.health", {"path": "/x"}, "mesh.services.queue.health", "TCP connect", "remove it"),
+    (f"{WEB}.metrics", "metrics", f"mesh.{WEB}.metrics", "starts with /", "/metrics"),
+    ("services.grpc-1.metrics", "/metrics", "mesh.services.grpc-1.metrics", "speaks grpc", "remove it"),
     (f"{WEB}.env", {"VERSION": 1.4}, f"mesh.{WEB}.env.VERSION", "must be text", '"1.4"'),
     (f"{WEB}.env", {"1ST": "x"}, f"mesh.{WEB}.env.1ST", "starts with no digit", "LOG_LEVEL"),
     (f"{WEB}.env", {"PORT": "1"}, f"mesh.{WEB}.env.PORT", "the mesh sets this variable", "another name"),

@@ -91,3 +91,12 @@ def test_a_next_service_that_is_away_is_a_502(machine_named: Callable[..., Machi
 def test_db_without_a_database_says_what_is_missing(machine_named: Callable[..., Machine]) -> None:
     response = ask(app_of(machine_named("service-1")), "/db")
     assert (response.status_code, response.json()["detail"]) == (501, "service-1 has no `postgres` in its calls")
+
+
+def test_metrics_count_answers_by_method_and_status(machine_named: Callable[..., Machine]) -> None:
+    app = app_of(machine_named("service-1"))
+    ask(app, "/info")
+    ask(app, "/nothing")
+    page = ask(app, "/metrics")
+    assert 'http_requests_total{method="GET",status="404"} 1.0' in page.text
+    assert 'http_requests_total{method="GET",status="200"}' in page.text
