@@ -108,9 +108,15 @@ def _group_outputs(call: Call, group: dict[str, Any]) -> Properties:
     }
 
 
+_PEERS = ("cidrIpv4", "cidrIpv6", "prefixListId", "referencedSecurityGroupId")
+
+
 def _rule_permission(call: Call) -> dict[str, Any]:
     """The rule's single peer and ports as an IP permission; -1 as protocol means all ports."""
     inputs = call.inputs
+    peers = [name for name in _PEERS if inputs.get(name)]
+    if len(peers) != 1:  # moto makes a rule for nobody of one without a peer
+        raise ValueError(f"{call.name}: a rule has exactly one of {', '.join(_PEERS)}; this has {' and '.join(peers) or 'none'}")
     described = {"Description": inputs["description"]} if inputs.get("description") else {}
     permission: dict[str, Any] = {"IpProtocol": str(inputs["ipProtocol"])}
     if permission["IpProtocol"] != "-1":

@@ -187,6 +187,16 @@ def _create_peering(call: Call) -> str:
     return peering_id
 
 
+def _accepter_outputs(call: Call, peering: dict[str, Any]) -> Properties | None:
+    """From the accepter's side: its own VPC is the connection's other end."""
+    status = _peering_outputs(call, peering)
+    if status is None:
+        return None
+    requester, accepter = peering["RequesterVpcInfo"], peering["AccepterVpcInfo"]
+    peer = {"peerVpcId": requester["VpcId"], "peerRegion": requester.get("Region", ""), "peerOwnerId": requester.get("OwnerId", "")}
+    return {**status, **peer, "vpcId": accepter["VpcId"]}
+
+
 def _peering_outputs(_: Call, peering: dict[str, Any]) -> Properties | None:
     status = peering["Status"]["Code"]
     return None if status in ("deleted", "rejected", "failed", "expired") else {"acceptStatus": status}
@@ -280,7 +290,7 @@ ROWS = (
         "vpc-peering-connection",
         create=_accept_peering,
         describe=("describe_vpc_peering_connections", "VpcPeeringConnectionIds", "VpcPeeringConnections"),
-        outputs=_peering_outputs,
+        outputs=_accepter_outputs,
         delete=_keep,
         replace={"vpcPeeringConnectionId", "region"},
     ),

@@ -162,12 +162,22 @@ def _delete_endpoint(call: Call) -> None:
     ec2.delete_vpc_endpoints(VpcEndpointIds=[call.id])
 
 
-def _endpoint_outputs(_: Call, endpoint: dict[str, Any]) -> Properties | None:
+def _prefix_list(call: Call, endpoint: dict[str, Any]) -> str:
+    """The addresses of a gateway endpoint's service, which security groups name by this id."""
+    if endpoint.get("VpcEndpointType", "Gateway") != "Gateway":
+        return ""
+    named = {"Name": "prefix-list-name", "Values": [endpoint["ServiceName"]]}
+    lists = call.client("ec2").describe_managed_prefix_lists(Filters=[named])["PrefixLists"]
+    return str(lists[0]["PrefixListId"]) if lists else ""
+
+
+def _endpoint_outputs(call: Call, endpoint: dict[str, Any]) -> Properties | None:
     if endpoint["State"].lower() in ("deleted", "deleting"):
         return None
     return {
         "state": endpoint["State"].lower(),
         "vpcEndpointType": endpoint.get("VpcEndpointType", "Gateway"),
+        "prefixListId": _prefix_list(call, endpoint),
         "networkInterfaceIds": endpoint.get("NetworkInterfaceIds", []),
         "dnsEntries": [
             {"dnsName": entry.get("DnsName", ""), "hostedZoneId": entry.get("HostedZoneId", "")} for entry in endpoint.get("DnsEntries", [])

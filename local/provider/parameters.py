@@ -125,6 +125,7 @@ def _read_secret_version(call: Call) -> Properties:
     live = call.client("secretsmanager").get_secret_value(SecretId=secret_id, VersionId=version)
     return {
         "arn": live["ARN"],
+        "secretArn": live["ARN"],
         "versionId": version,
         "versionStages": live.get("VersionStages", []),
         "secretString": live.get("SecretString", ""),
@@ -193,7 +194,16 @@ def _find_alias(call: Call) -> list[Found]:
 
 def _read_alias(call: Call) -> Properties | None:
     alias = _live_alias(call, call.id)
-    return None if alias is None else {"arn": alias["AliasArn"], "name": call.id, "targetKeyId": alias["TargetKeyId"]}
+    return (
+        None
+        if alias is None
+        else {
+            "arn": alias["AliasArn"],
+            "name": call.id,
+            "targetKeyId": alias["TargetKeyId"],
+            "targetKeyArn": call.arn("kms", f"key/{alias['TargetKeyId']}"),
+        }
+    )
 
 
 ROWS = (

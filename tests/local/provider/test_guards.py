@@ -115,3 +115,11 @@ def test_an_unknown_type_is_refused_by_name_and_says_what_to_do(engine: Engine) 
 def test_an_unknown_function_is_refused_by_name(engine: Engine) -> None:
     with pytest.raises(ProviderError, match=r"aws:rds/getInstance:getInstance.*it has: aws:ec2/getAmi"):
         engine.invoke("aws:rds/getInstance:getInstance", {})
+
+
+def test_a_rule_for_nobody_is_refused(engine: Engine) -> None:
+    """As when a program passes on an output that has no value."""
+    world = World(engine)
+    rule = {"securityGroupId": world.group, "ipProtocol": "tcp", "fromPort": 1, "toPort": 1}
+    with pytest.raises(ValueError, match=r"exactly one of .*; this has none"):
+        world.make("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule", "nobody", rule)
