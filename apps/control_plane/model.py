@@ -36,6 +36,25 @@ class TlsKeyPair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Issuer:
+    """What an OIDC issuer's discovery document says of it."""
+
+    issuer: str
+    jwks_uri: str
+    authorization_endpoint: str = ""
+    token_endpoint: str = ""
+    end_session_endpoint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginSecrets:
+    """What the edge shares with the issuer (the client's secret), and edges with each other (the key of their cookies)."""
+
+    client_secret: str = field(repr=False)
+    cookie_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class World:
     """All that the resources of every node are built from."""
 
@@ -44,6 +63,9 @@ class World:
     endpoints: tuple[Endpoint, ...] = ()
     edge_tls: TlsKeyPair | None = None
     """What the edge shows to clients; without it an edge's resources name a secret that is missing, so they are not served."""
+    issuer: Issuer | None = None
+    """Without it, routes that need a token refuse all of them unless the config writes out the issuer's endpoints."""
+    login_secrets: LoginSecrets | None = None
 
     @cached_property
     def _groups(self) -> dict[tuple[Role, str], tuple[Endpoint, ...]]:
