@@ -56,6 +56,7 @@ def test_every_stack_output_that_the_page_reads_is_exported(page: str) -> None:
 @pytest.mark.parametrize("page", [f"docs/{name}" for name in FAMILIES])
 def test_every_resource_that_the_page_targets_is_one_that_the_components_make(page: str) -> None:
     suffixes = re.findall(r'f"\{[^}]+\}(-[a-z-]+)"', "".join(path.read_text() for path in (REPO / "components").glob("*.py")))
+    images = {f"image-{path.parent.name.replace('_', '-')}" for path in (REPO / "apps").glob("*/Dockerfile")}
     for line in code(page):
         for name in re.findall(r"\*\*::([a-z0-9-]+)", line):
-            assert name.endswith(tuple(suffixes)), f"{page}: {line}"
+            assert name in images or name.endswith(tuple(suffixes)), f"{page}: {line}"
