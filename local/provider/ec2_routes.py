@@ -132,7 +132,15 @@ def _create_endpoint(call: Call) -> str:
         **({"PolicyDocument": call.inputs["policy"]} if call.inputs.get("policy") else {}),
         TagSpecifications=tag_specification(call, "vpc-endpoint"),
     )
+    _guard_interfaces(call, made["VpcEndpoint"])
     return str(made["VpcEndpoint"]["VpcEndpointId"])
+
+
+def _guard_interfaces(call: Call, endpoint: dict[str, Any]) -> None:
+    """moto leaves the interfaces of an endpoint in no security group."""
+    if call.inputs.get("securityGroupIds"):
+        for interface in endpoint.get("NetworkInterfaceIds", []):
+            call.client("ec2").modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=call.inputs["securityGroupIds"])
 
 
 def _update_endpoint(call: Call) -> None:
@@ -147,6 +155,8 @@ def _update_endpoint(call: Call) -> None:
         arguments["PrivateDnsEnabled"] = call.inputs.get("privateDnsEnabled", False)
     if arguments:
         call.client("ec2").modify_vpc_endpoint(VpcEndpointId=call.id, **{key: value for key, value in arguments.items() if value != []})
+    if "securityGroupIds" in call.changed:
+        _guard_interfaces(call, call.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[call.id])["VpcEndpoints"][0])
 
 
 def _delete_endpoint(call: Call) -> None:

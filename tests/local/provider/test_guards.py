@@ -123,3 +123,15 @@ def test_a_rule_for_nobody_is_refused(engine: Engine) -> None:
     rule = {"securityGroupId": world.group, "ipProtocol": "tcp", "fromPort": 1, "toPort": 1}
     with pytest.raises(ValueError, match=r"exactly one of .*; this has none"):
         world.make("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule", "nobody", rule)
+
+
+def test_the_interfaces_of_an_endpoint_are_in_its_groups(engine: Engine, clients: Clients) -> None:
+    world = World(engine)
+    inputs = {"vpcId": world.vpc, "serviceName": "com.amazonaws.eu-central-1.ssm", "vpcEndpointType": "Interface"}
+    inputs |= {"subnetIds": [world.subnet], "securityGroupIds": [world.group]}
+    urn = urn_of("aws:ec2/vpcEndpoint:VpcEndpoint", "ssm")
+    endpoint, state = engine.create(urn, inputs)
+    moved = engine.update(urn, endpoint, inputs, {**inputs, "securityGroupIds": [world.other_group]}, state)
+    found = clients.get("ec2").describe_network_interfaces(NetworkInterfaceIds=moved["networkInterfaceIds"])["NetworkInterfaces"]
+    assert [[group["GroupId"] for group in interface["Groups"]] for interface in found] == [[world.other_group]]
+    engine.delete(urn, endpoint, inputs, moved)
