@@ -74,20 +74,21 @@ def _machines(ec2: Any, of_vpc: list[dict[str, Any]]) -> list[Place]:
 
 def _interfaces(ec2: Any, endpoints: list[dict[str, Any]]) -> list[Place]:
     """Interface endpoints, one place for each of their addresses."""
-    service_of = {interface: endpoint["ServiceName"] for endpoint in endpoints for interface in endpoint.get("NetworkInterfaceIds", [])}
-    if not service_of:
+    endpoint_of = {interface: endpoint for endpoint in endpoints for interface in endpoint.get("NetworkInterfaceIds", [])}
+    if not endpoint_of:
         return []
-    found = _all(ec2, "describe_network_interfaces", "NetworkInterfaces", NetworkInterfaceIds=sorted(service_of))
+    found = _all(ec2, "describe_network_interfaces", "NetworkInterfaces", NetworkInterfaceIds=sorted(endpoint_of))
     return [
         Place(
-            name=_short(service_of[interface["NetworkInterfaceId"]]),
+            name=_short(endpoint["ServiceName"]),
             id=interface["NetworkInterfaceId"],
             address=IPv4Address(interface["PrivateIpAddress"]),
             subnet=interface["SubnetId"],
-            groups=frozenset(group["GroupId"] for group in interface["Groups"]),
+            groups=frozenset(group["GroupId"] for group in endpoint["Groups"]),
             listens_only=True,
         )
         for interface in found
+        for endpoint in [endpoint_of[interface["NetworkInterfaceId"]]]
     ]
 
 
@@ -113,8 +114,8 @@ def _services(endpoints: list[dict[str, Any]], tables: list[dict[str, Any]]) -> 
 
 
 def _short(service: str) -> str:
-    """`com.amazonaws.eu-central-1.ecr.api` -> `ecr.api`."""
-    return service.split(".", 3)[-1]
+    """`com.amazonaws.eu-central-1.ecr.api` -> `aws:ecr.api`; a machine may be named as a service of AWS is."""
+    return f"aws:{service.split('.', 3)[-1]}"
 
 
 def _rule(rule: Mapping[str, Any]) -> GroupRule:
