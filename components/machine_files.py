@@ -1,5 +1,6 @@
 """What each machine role boots from: Compose file, agent's task and templates, made from the mesh alone. Pure."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from components.user_data import FIRST_UNPRIVILEGED_PORT, Directory, MachineFile
 from envoy_configs import bootstrap
 from model.contract import Role, ca_parameter, database_secret, parameter_name, tls_parameter
 from model.spec import MeshSpec
-from observability import prometheus
+from observability import alertmanager, grafana, prometheus, rules
 
 DATABASE_SERVICE = "postgres"
 MONITORING_SERVICE = "monitoring"
@@ -124,7 +125,7 @@ def monitoring(facts: StackFacts, built: Built) -> MachineFiles:
     """The monitoring machine."""
     mesh, images = facts.mesh, facts.mesh.machines.images
     compose = compose_files.monitoring(
-        _containers(facts, Role.MONITORING, MONITORING_SERVICE, built, environment={"MESH_EC2_ENDPOINT": _ec2_endpoint(facts.region)}),
+        _containers(facts, Role.MONITORING, MONITORING_SERVICE, built, environment={"MESH_EC2_ENDPOINT": _ec2_endpoint(facts)}),
         prometheus=ContainerImage(ref=images.prometheus),
         grafana=ContainerImage(ref=images.grafana),
         alertmanager=ContainerImage(ref=images.alertmanager),
@@ -161,7 +162,15 @@ def reads(files: MachineFiles) -> Reads:
 def monitoring_templates(facts: StackFacts) -> dict[str, str]:
     """The configs of the monitoring machine's programs."""
     config = prometheus.config(facts.mesh, stack=facts.stack, region=facts.region, directory=compose_files.RUN)
-    return {"prometheus.yaml": yaml.safe_dump(config, sort_keys=False, width=10**9)}
+    files = {
+        "prometheus.yaml": config,
+        prometheus.RULES_FILE: rules.rules(),
+        "alertmanager.yaml": alertmanager.config(),
+        "grafana/datasources/prometheus.yaml": grafana.data_source(),
+        "grafana/dashboards/mesh.yaml": grafana.dashboard_provider(f"{compose_files.RUN}/dashboards"),
+    }
+    texts = {name: yaml.safe_dump(data, sort_keys=False, width=10**9) for name, data in files.items()}
+    return {**texts, "dashboards/overview.json": json.dumps(grafana.overview())}
 
 
 def grafana_secret(stack: str) -> str:
@@ -169,9 +178,13 @@ def grafana_secret(stack: str) -> str:
     return parameter_name(stack, "grafana", "admin")
 
 
-def _ec2_endpoint(region: str) -> str:
-    """Where a process on the machine finds EC2's API; Compose takes the variable from its own environment, if it has one."""
-    return f"${{AWS_ENDPOINT_URL:-https://ec2.{region}.amazonaws.com}}"
+def _ec2_endpoint(facts: StackFacts) -> str:
+    """Where a process on the machine finds EC2's API: Compose knows another place where its environment says one.
+
+    A local machine that is told no place asks a closed port: nothing of a local stack may reach AWS.
+    """
+    otherwise = "http://127.0.0.1:1" if facts.mesh.is_local else f"https://ec2.{facts.region}.amazonaws.com"
+    return f"${{AWS_ENDPOINT_URL:-{otherwise}}}"
 
 
 def _containers(facts: StackFacts, role: Role, service: str, built: Built, *, environment: Mapping[str, str] | None = None) -> Containers:

@@ -171,7 +171,7 @@ def test_only_the_edge_lowers_the_first_unprivileged_port() -> None:
     assert lowered == ["edge"]
 
 
-def test_a_local_machine_differs_in_its_loopback_its_labels_and_the_edges_own_address() -> None:
+def test_a_local_machine_differs_in_its_loopback_its_labels_and_the_way_to_ec2_alone() -> None:
     for role in ROLES:
         here, there = boot(rendered(role, "local")), boot(rendered(role, "dev"))
         assert "MESH_LOOPBACK=10.20.0.7" in here.pop("/etc/mesh/machine.env")
@@ -179,6 +179,9 @@ def test_a_local_machine_differs_in_its_loopback_its_labels_and_the_edges_own_ad
         compose = yaml.safe_load(here.pop("/etc/mesh/compose.yaml"))
         for service in compose["services"].values():
             service.get("labels", {}).pop("envoy-mesh.local.command", None)
+            if service["environment"].get("MESH_EC2_ENDPOINT"):
+                assert "amazonaws" not in service["environment"]["MESH_EC2_ENDPOINT"]
+                service["environment"]["MESH_EC2_ENDPOINT"] = "${AWS_ENDPOINT_URL:-https://ec2.eu-central-1.amazonaws.com}"
             if service.get("labels") == {}:
                 del service["labels"]
         there_compose = there.pop("/etc/mesh/compose.yaml")

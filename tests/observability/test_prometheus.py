@@ -1,0 +1,88 @@
+"""Prometheus' and Alertmanager's files, read by Prometheus' own tool where it is to be had."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from model.read import read_mesh
+from observability import alertmanager, grafana, prometheus, rules
+
+REPO = Path(__file__).resolve().parents[2]
+MESH = read_mesh(yaml.safe_load((REPO / "Pulumi.dev.yaml").read_text())["config"]["envoy-mesh:mesh"])
+
+
+def config(directory: str = "/run/mesh") -> dict[str, Any]:
+    return prometheus.config(MESH, stack="dev", region="eu-central-1", directory=directory)
+
+
+def job(name: str) -> dict[str, Any]:
+    (found,) = [job for job in config()["scrape_configs"] if job["job_name"] == name]
+    return dict(found)
+
+
+def filters_of(job: dict[str, Any]) -> dict[str, list[str]]:
+    return {item["name"]: item["values"] for item in job["ec2_sd_configs"][0]["filters"]}
+
+
+def test_every_envoy_of_this_stack_is_found_by_its_tags() -> None:
+    found = filters_of(job("envoy"))
+    assert found["tag:mesh:stack"] == ["dev"]
+    assert found["tag:mesh:role"] == ["edge", "service", "database"]
+    assert job("envoy")["ec2_sd_configs"][0]["port"] == 9902
+    assert job("envoy")["metrics_path"] == "/stats/prometheus"
+
+
+def test_control_planes_answer_on_their_console() -> None:
+    assert filters_of(job("control-plane"))["tag:mesh:role"] == ["control-plane"]
+    assert job("control-plane")["ec2_sd_configs"][0]["port"] == 18001
+
+
+def test_apps_of_the_samples_are_scraped_through_their_sidecars() -> None:
+    assert filters_of(job("app"))["tag:mesh:service"] == ["service-1", "service-2"]
+    assert job("app")["ec2_sd_configs"][0]["port"] == 8000
+
+
+def test_a_scrape_ends_before_the_next_begins() -> None:
+    overall = config()["global"]
+    assert int(overall["scrape_timeout"].rstrip("s")) < int(overall["scrape_interval"].rstrip("s"))
+
+
+def test_every_alarm_says_what_it_means() -> None:
+    for rule in rules.rules()["groups"][0]["rules"]:
+        assert rule["annotations"]["summary"].endswith(".")
+
+
+def test_every_panel_has_a_query_and_its_own_place() -> None:
+    panels = grafana.overview()["panels"]
+    assert all(panel["targets"][0]["expr"] for panel in panels)
+    assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)
+
+
+def test_alarms_have_a_receiver() -> None:
+    known = {receiver["name"] for receiver in alertmanager.config()["receivers"]}
+    assert alertmanager.config()["route"]["receiver"] in known
+
+
+def promtool() -> str | None:
+    cache = Path(os.environ.get("ENVOY_MESH_CACHE") or Path.home() / ".cache" / "envoy-mesh")
+    cached = cache / "prometheus" / "usr" / "bin" / "promtool"
+    return shutil.which("promtool") or (str(cached) if cached.exists() else None)
+
+
+@pytest.mark.skipif(promtool() is None, reason="promtool is neither on PATH nor in the cache; `./mesh up` puts it there")
+def test_promtool_accepts_config_rules_and_the_dashboards_queries(tmp_path: Path) -> None:
+    text = (
+        yaml.safe_dump(config(str(tmp_path))).replace("${MESH_ADDRESS}", "10.20.0.7").replace("${MESH_EC2_ENDPOINT}", "http://127.0.0.1:1")
+    )
+    panels = {"groups": [{"name": "panels", "rules": [{"record": f"panel:{i}", "expr": p[1]} for i, p in enumerate(grafana.PANELS)]}]}
+    (tmp_path / "prometheus.yaml").write_text(text)
+    (tmp_path / prometheus.RULES_FILE).write_text(yaml.safe_dump(rules.rules()))
+    (tmp_path / "panels.yaml").write_text(yaml.safe_dump(panels))
+    for command in (["config", str(tmp_path / "prometheus.yaml")], ["rules", str(tmp_path / "panels.yaml")]):
+        done = subprocess.run([str(promtool()), "check", *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
