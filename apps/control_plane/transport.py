@@ -8,6 +8,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
+from struct import Struct
 from typing import Protocol, cast
 from urllib.parse import quote
 
@@ -28,6 +29,8 @@ MAX_MESSAGE = 4 << 20
 RECEIVE_WINDOW = 1 << 20
 WRITE_HIGH_WATER = 256 << 10
 MAX_STREAMS = 100
+DATA_FRAME = Struct(">HBBBI")
+"""HTTP/2 frame header: 24 bits of length, type (DATA is 0), flags, stream."""
 DEAD_PEER_OPTIONS = (
     (socket.TCP_KEEPIDLE, 10),
     (socket.TCP_KEEPINTVL, 5),
@@ -94,6 +97,8 @@ class GrpcStream:
 
     def send(self, framed: bytes) -> None:
         """Queues a framed message; what the client's windows do not allow now is sent when they do."""
+        if not self._outbox and self._connection.send_at_once(self._id, framed):
+            return
         self._outbox.append(memoryview(framed))
         self._connection.pump(self._id, self)
 
@@ -256,6 +261,23 @@ class GrpcConnection(asyncio.Protocol):
         stream.handler = self._route(headers[":path"], stream)
         if stream.handler is None:
             stream.finish(StatusCode.UNIMPLEMENTED, f"no method {headers[':path']}")
+
+    def send_at_once(self, stream_id: int, framed: bytes) -> bool:
+        """Writes a message as one DATA frame past `h2`, which halves the cost of a fan-out; its windows are kept true.
+
+        Not while reading: what `h2` has to say must go out before.
+        """
+        h2 = self._h2
+        peer = h2.streams.get(stream_id)
+        size = len(framed)
+        if self._reading or self.paused or peer is None or size > h2.max_outbound_frame_size:
+            return False
+        if size > h2.outbound_flow_control_window or size > peer.outbound_flow_control_window:
+            return False
+        h2.outbound_flow_control_window -= size
+        peer.outbound_flow_control_window -= size
+        self._transport.write(DATA_FRAME.pack(size >> 8, size & 0xFF, 0, 0, stream_id) + framed)
+        return True
 
     def pump(self, stream_id: int, stream: GrpcStream) -> None:
         """Sends what may be sent of one stream."""
