@@ -9,6 +9,7 @@ from model.words import text
 
 BUILTIN = "builtin"
 LIMIT_KEYS = ("edge", "client", "mesh")
+CLAIM_KEY = "claim:"
 
 
 def https_url(value: object) -> str:
@@ -72,8 +73,8 @@ def days(value: object) -> str:
 def limit_key(value: object) -> str:
     """Who has a bucket of a rate limit."""
     key = text(value)
-    if key not in LIMIT_KEYS and not re.fullmatch(r"claim:[A-Za-z0-9_]+", key):
-        raise broken(f"a limit is by {', '.join(LIMIT_KEYS)} or claim:<name>", "write for example `client`")
+    if key not in LIMIT_KEYS and not re.fullmatch(rf"{CLAIM_KEY}[A-Za-z0-9_]+", key):
+        raise broken(f"a limit is by {', '.join(LIMIT_KEYS)} or {CLAIM_KEY}<name>", "write for example `client`")
     return key
 
 
