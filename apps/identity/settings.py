@@ -1,0 +1,31 @@
+"""What the provider is told by its environment."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+Words = Annotated[tuple[str, ...], BeforeValidator(lambda text: tuple(text.split()) if isinstance(text, str) else text)]
+Secret = Annotated[SecretStr, Field(min_length=16)]
+
+
+class IdentitySettings(BaseModel):
+    """Field aliases are the environment variables."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    host: str = Field(alias="HOST")
+    port: int = Field(alias="PORT")
+    issuer: str = Field(alias="IDENTITY_ISSUER")
+    """The issuer's URL as browsers and tokens know it; what is below it reaches this program without the URL's own path."""
+    keys: Path = Field(alias="IDENTITY_KEYS")
+    """File of PEM keys, EC P-256: the first signs, all are published; every replica has the same."""
+    audiences: Words = Field(alias="IDENTITY_AUDIENCES")
+    client_id: str = Field(alias="IDENTITY_CLIENT_ID")
+    client_secret: Secret = Field(alias="IDENTITY_CLIENT_SECRET")
+    password: Secret = Field(alias="IDENTITY_PASSWORD")
+    """What lets any user name in."""
+    redirects: Words = Field(alias="IDENTITY_REDIRECTS")
+    """Exact URLs that a login may return to."""
+    token_life: timedelta = Field(timedelta(minutes=10), alias="IDENTITY_TOKEN_SECONDS")
