@@ -9,6 +9,7 @@ from model.base import InstanceType, Parameter, Port, Seconds, Spec
 
 Auth = Literal["public", "jwt", "login"]
 Origin = Annotated[str, BeforeValidator(edge_words.origin)]
+AnyOrigin = Annotated[str, BeforeValidator(edge_words.origin_or_any)]
 Url = Annotated[str, BeforeValidator(edge_words.https_url)]
 Address = Annotated[str, BeforeValidator(edge_words.host_and_port)]
 Domain = Annotated[str, BeforeValidator(words.domain)]
@@ -129,7 +130,9 @@ class RequireSpec(Spec):
 
 
 class CorsSpec(Spec):
-    origins: list[Origin] = Field(min_length=1, description="origins that scripts may come from", examples=['["https://*.example.com"]'])
+    origins: list[AnyOrigin] = Field(
+        min_length=1, description="origins that scripts may come from; `*` is any", examples=['["https://*.example.com"]']
+    )
     methods: list[StrictStr] = Field(["GET", "POST"], description="methods that scripts may use", examples=["[GET, POST]"])
     headers: list[StrictStr] = Field([], description="request headers that scripts may send", examples=["[content-type]"])
     credentials: StrictBool = Field(False, description="whether cookies may be sent", examples=["false"])

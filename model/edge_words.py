@@ -37,6 +37,11 @@ def origin(value: object) -> str:
     return name
 
 
+def origin_or_any(value: object) -> str:
+    """An origin, or `*` for every one."""
+    return "*" if value == "*" else origin(value)
+
+
 def header_name(value: object) -> str:
     """A request header in lower case that is not the mesh's own."""
     name = text(value)

@@ -6,6 +6,7 @@ A rule works on the parts that could be read, so one bad value does not hide mis
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from model import edge_rules
 from model.contract import MACHINE_PORTS, METRICS_PORT, ORIGIN_PORT, POSTGRES_PORT
 from model.edge import EdgeSpec
 from model.problems import Problem, suggestion
@@ -101,6 +102,11 @@ def _edge_ports_differ(parts: Parts) -> Iterator[Problem]:
             yield Problem(f"{parts.root}.edge.{name}", str(port), f"port {port} of an edge belongs to {taken[port]}", "choose another port")
     if parts.edge.https == parts.edge.http:
         yield Problem(f"{parts.root}.edge.http", str(parts.edge.http), "HTTP and HTTPS need a port each", "write for example `http: 80`")
+
+
+def _edge_is_consistent(parts: Parts) -> Iterator[Problem]:
+    if parts.edge is not None:
+        yield from edge_rules.check(parts.root, parts.edge, parts.services)
 
 
 def _replicas_are_ordered(parts: Parts) -> Iterator[Problem]:
@@ -265,6 +271,7 @@ _RULES = (
     _production_pins_digests,
     _elastic_ips_are_enough,
     _edge_ports_differ,
+    _edge_is_consistent,
     _replicas_are_ordered,
     _machines_fit_the_subnets,
     _routes_belong_to_http_services,

