@@ -21,8 +21,8 @@ from cli.outputs import read_outputs
 from cli.session import Session
 from cli.workspace import MESH_KEY
 from local.supervisor.client import MachineView
-from model.read import read_mesh
 from model.edge import RouteSpec
+from model.read import read_mesh
 from model.spec import MeshSpec, ServiceSpec
 
 SAMPLE = "apps/http_service"

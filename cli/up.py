@@ -119,7 +119,7 @@ def _report(session: Session, machines: Sequence[MachineView], seconds: float) -
     for url in outputs.get("edgeUrls", []):
         line(f"  {url}{prefixes[0] if prefixes else ''}")
     if outputs.get("edgeUrls") and prefixes:
-        line(f"\n  curl --cacert {session.ca_file} {outputs['edgeUrls'][0]}{prefixes[0]}/info")
+        line(f"\n  curl --cacert {session.ca_file} {outputs['edgeUrls'][0]}{prefixes[0]}")
     line(f"  {session.words('smoke')}   {session.words('status')}   {session.words('down')}")
     err.print(f"up after {seconds:.1f} s", markup=False)
 

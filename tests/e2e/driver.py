@@ -38,10 +38,10 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, **REAL_LOOKING, "PYTHONPATH": str(self.clone)}
+        return {**os.environ, **REAL_LOOKING}
 
     def words(self, *words: str) -> list[str]:
-        return [sys.executable, "-P", "-m", "cli", *words, "--state", str(self.state)]
+        return [str(self.clone / "mesh"), *words, "--state", str(self.state)]
 
     def mesh(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Runs `./mesh …` and expects an exit code."""

@@ -1,6 +1,5 @@
 """What is interrupted or killed, and how the next command finishes or cleans it; on small stacks of their own."""
 
-import os
 import signal
 import socket
 import time
@@ -85,9 +84,11 @@ def test_a_killed_supervisor_is_repaired_by_up(small: Stack) -> None:
     whole(small)
 
 
-def test_down_leaves_no_process_no_port_no_directory(small: Stack, tmp_path: Path) -> None:
-    temporary = set(os.listdir("/tmp"))
-    small.mesh("up")
+def test_down_leaves_no_process_no_port_no_directory(small: Stack) -> None:
+    temporary = {path.name for path in Path("/tmp").iterdir()}
+    with socket.create_server(("0.0.0.0", 8443)):  # another program has the edge's port everywhere else: the stack's addresses are its own
+        small.mesh("up")
+        whole(small)
     addresses = [one["address"] for one in small.machines()]
     started = time.monotonic()
     small.mesh("down")
@@ -96,19 +97,8 @@ def test_down_leaves_no_process_no_port_no_directory(small: Stack, tmp_path: Pat
     assert not small.state.exists()
     taken = {listener.laddr.ip for listener in psutil.net_connections("inet") if listener.status == psutil.CONN_LISTEN and listener.laddr}
     assert not taken & set(addresses)
-    assert not {name for name in set(os.listdir("/tmp")) - temporary if "mesh" in name}
+    assert not {name for name in {path.name for path in Path("/tmp").iterdir()} - temporary if "mesh" in name}
     small.mesh("down")
-
-
-def test_a_taken_port_is_named(small: Stack) -> None:
-    small.mesh("up")
-    address = small.outputs()["edgeAddresses"][0]
-    small.mesh("down")
-    with socket.create_server(("0.0.0.0", 8443)):
-        failed = small.mesh("up", code=3)
-    print(failed.stderr[-600:])
-    assert "8443" in failed.stderr
-    assert address.split(".")[0] == "127"
 
 
 def test_two_stacks_of_two_clones_are_up_at_once(stack: Stack, small: Stack) -> None:
