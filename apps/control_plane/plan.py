@@ -67,6 +67,8 @@ class Plan(NamedTuple):
     held: View
     awaited: frozenset[str] = frozenset()
     """Names of the endpoints that an Envoy wants to hear (again) before it uses the clusters in this response."""
+    fresh: frozenset[str] = frozenset()
+    """Those of them whose cluster the proxy did not hold in any version."""
 
 
 class Planner:
@@ -100,7 +102,8 @@ class Planner:
             news = changed if forced or changed else None
         if news is None:
             return Plan(None, target)
-        return Plan(sotw_response(type_url, target.version, news, identifier=self._identifier), target, _endpoints_of(changed))
+        response = sotw_response(type_url, target.version, news, identifier=self._identifier)
+        return Plan(response, target, _endpoints_of(changed), _endpoints_of(_new_in(changed, held)))
 
     def _delta(self, type_url: str, held: View, desired: View, removals: bool, forced: bool) -> Plan:
         """What changed, what is gone, and which names that were asked for do not exist."""
@@ -111,7 +114,7 @@ class Planner:
         if not (forced or changed or gone):
             return Plan(None, target)
         response = delta_response(type_url, target.version, changed, gone, identifier=self._identifier)
-        return Plan(response, target, _endpoints_of(changed))
+        return Plan(response, target, _endpoints_of(changed), _endpoints_of(_new_in(changed, held)))
 
     def _keeping_removed(self, type_url: str, held: View, desired: View) -> View:
         """`desired`, and what it removes from `held`."""
@@ -127,3 +130,7 @@ class Planner:
 
 def _endpoints_of(changed: Iterable[Resource]) -> frozenset[str]:
     return frozenset(name for one in changed for type_url, name in one.references if type_url == type_urls.ENDPOINT)
+
+
+def _new_in(changed: Iterable[Resource], held: View) -> Iterable[Resource]:
+    return (one for one in changed if not held.versions.get(one.name))

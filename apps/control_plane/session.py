@@ -1,6 +1,8 @@
 """One proxy's stream on the server: who it is, what it should hold, and what goes back and forth."""
 
+import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -29,6 +31,9 @@ NackHook = Callable[[Node, str, str, str], None]
 ENVOY = "envoy"
 """What an Envoy calls itself in its node message."""
 
+HOLD_LIMIT = timedelta(seconds=2)
+"""How long an Envoy's listeners and routes wait at most for the endpoints of new clusters."""
+
 log = structlog.get_logger()
 
 
@@ -52,6 +57,7 @@ class Session:
         self._host = host
         self._grpc = grpc
         self._held_back = False
+        self._hold: asyncio.TimerHandle | None = None
         self._parse = parse_delta if delta else parse_sotw
         self._stream: Stream = (DeltaStream if delta else SotwStream)(host.planner, self, default_type)
         host.sessions.add(self)
@@ -93,6 +99,7 @@ class Session:
     def on_close(self) -> None:
         """Frees the watch."""
         self._host.sessions.discard(self)
+        self._end_hold()
         if self.node is not None:
             self._host.cache.unwatch(self.node, self.on_snapshot)
             self.node = None
@@ -130,6 +137,21 @@ class Session:
         self._held_back = False
         for message in self._stream.pump():
             self._grpc.send(message)
+        if self._hold is None and self._stream.holding:
+            self._hold = asyncio.get_running_loop().call_later(HOLD_LIMIT.total_seconds(), self._let_go)
+        elif self._hold is not None and not self._stream.holding:
+            self._end_hold()
+
+    def _let_go(self) -> None:
+        log.warning("endpoints of new clusters were not taken in time; what uses them is sent now", node=str(self.node and self.node.id))
+        self._end_hold()
+        self._stream.let_go()
+        self._grpc.guard(self._pump)
+
+    def _end_hold(self) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.cancel()
 
     def _admit(self, message: NodeMessage) -> Node | None:
         if not message.id:

@@ -1,7 +1,8 @@
 """One xDS stream's state: subscriptions, nonces, what was sent, acknowledged and refused. Pure: no I/O, no clock.
 
 At most one push per type is unacknowledged; what changes meanwhile is sent with the acknowledgement. A refused version is not sent
-again until it changes. Removals wait until nothing that the proxy uses may refer to the removed.
+again until it changes. Removals wait until nothing that the proxy uses may refer to the removed; an Envoy's listeners and routes wait
+until the clusters that are new with them have their endpoints, for an Envoy answers 503 for a cluster that still warms.
 """
 
 from typing import Protocol
@@ -76,6 +77,11 @@ class TypeState:
         return response
 
     @property
+    def is_update(self) -> bool:
+        """Whether the proxy works with an earlier version of this type."""
+        return bool(self.sent_version or self.claimed or self.held.versions)
+
+    @property
     def settled(self) -> bool:
         """Whether the proxy has accepted the newest of this type."""
         if self.pending or self.must_answer or self.rejected:
@@ -93,6 +99,7 @@ class Stream:
         self._snapshot: Snapshot | None = None
         self._last_nonce = 0
         self._awaited: frozenset[str] = frozenset()
+        self._fresh: frozenset[str] = frozenset()
         self.warms_clusters = False
         """Set for Envoys: a changed cluster waits for its endpoints to be sent again, though it does not ask for them again."""
         self.types: dict[str, TypeState] = {}
@@ -101,6 +108,15 @@ class Stream:
     def show(self, snapshot: Snapshot) -> None:
         """Makes `snapshot` what this stream should hold; `pump` says what to send for it."""
         self._snapshot = snapshot
+
+    @property
+    def holding(self) -> bool:
+        """Whether users of clusters wait for the endpoints of new ones; whoever has a clock ends that with `let_go`."""
+        return bool(self._fresh)
+
+    def let_go(self) -> None:
+        """Holds nothing back any longer: the proxy never asked for those endpoints, or does not answer."""
+        self._fresh = frozenset()
 
     def pump(self) -> list[bytes]:
         """gRPC messages to send now, in their order."""
@@ -112,6 +128,8 @@ class Stream:
                 state.desired = self._planner.view(state.type_url, resources, state.subscription)
             state.basis = resources
         self._resend_awaited()
+        if self._fresh and self._has_endpoints_of_fresh(self._snapshot):
+            self.let_go()
         messages: list[bytes] = []
         while self._push_all(messages):
             pass
@@ -122,6 +140,8 @@ class Stream:
         moved = withheld = False
         for state in self.types.values():
             if state.pending or (state.held is state.desired and not state.must_answer):
+                continue
+            if self._fresh and state.type_url in type_urls.USERS_OF_CLUSTERS and state.is_update:
                 continue
             before = state.held
             message = self._push(state)
@@ -141,7 +161,7 @@ class Stream:
         revised = any(held.versions.get(name) != state.desired.versions.get(name) for name in state.rejected)
         if revised:
             held = held.with_rejected(state.rejected)
-        response, after, awaited = self._plan(state, held, self._may_remove(state))
+        response, after, awaited, fresh = self._plan(state, held, self._may_remove(state))
         if response is None:
             if after.versions != state.held.versions or after is state.desired:
                 state.held = after
@@ -151,11 +171,20 @@ class Stream:
             state.rejected = frozenset()
         if self.warms_clusters and awaited:
             self._awaited |= awaited
+            self._fresh |= fresh
             self._resend_awaited()
         self._last_nonce += 1
         state.nonce, state.pending, state.sent_version = self._last_nonce, response, response.version
         self._observer.pushed(state.type_url, response, state.nonce)
         return response.framed(state.nonce)
+
+    def _has_endpoints_of_fresh(self, snapshot: Snapshot) -> bool:
+        """Whether the proxy has taken the new clusters and all endpoints of them that there still are."""
+        clusters, endpoints = self.types.get(type_urls.CLUSTER), self.types.get(type_urls.ENDPOINT)
+        if endpoints is None or endpoints.pending or (clusters is not None and clusters.pending):
+            return False
+        there = snapshot.resources(type_urls.ENDPOINT)
+        return all(name in endpoints.held.versions for name in self._fresh if name in there)
 
     def _resend_awaited(self) -> None:
         """Counts the awaited endpoints as never sent; on a new stream that waits until the proxy says what endpoints it wants."""

@@ -20,6 +20,9 @@ PUSH_ORDER = (CLUSTER, ENDPOINT, SECRET, LISTENER, ROUTE, SCOPED_ROUTE, VIRTUAL_
 FULL_SET_TYPES = frozenset({CLUSTER, LISTENER})
 """Types whose state-of-the-world response is always the full set: a resource left out is a resource removed."""
 
+USERS_OF_CLUSTERS = frozenset({LISTENER, ROUTE, SCOPED_ROUTE, VIRTUAL_HOST})
+"""Types whose updates may send traffic to a cluster that is new."""
+
 REFERRERS: Mapping[str, tuple[str, ...]] = {
     CLUSTER: (LISTENER, ROUTE, SCOPED_ROUTE, VIRTUAL_HOST),
     ENDPOINT: (CLUSTER, LISTENER, ROUTE, SCOPED_ROUTE, VIRTUAL_HOST),

@@ -258,6 +258,42 @@ def test_a_reconnecting_envoy_whose_cluster_changed_is_sent_its_endpoints_though
     assert unpack(endpoints) == ["service-2"]
 
 
+def test_an_envoy_s_routes_wait_for_the_endpoints_of_clusters_that_are_new_with_them(make: Any, unpack: Names) -> None:
+    client = Delta(envoy=True)
+    client.show(make.mesh(("old",)))
+    for type_url, names in ((CLUSTER, ()), (ENDPOINT, ("old",)), (LISTENER, ()), (ROUTE, ("egress",))):
+        [response] = client.ask(type_url, *names)
+        client.ack(response)
+    [clusters] = client.show(make.mesh(("new",), version=2))
+    assert unpack(clusters) == ["new"]
+    assert client.ack(clusters) == []
+    [endpoints] = client.ask(ENDPOINT, "new")
+    assert unpack(endpoints) == ["new"]
+    assert client.stream.holding
+    listeners, routes = client.ack(endpoints)
+    assert (listeners.type_url, routes.type_url) == (LISTENER, ROUTE)
+    assert not client.stream.holding
+
+
+def test_what_waits_is_sent_when_the_one_with_the_clock_lets_go(make: Any) -> None:
+    client = Delta(envoy=True)
+    client.show(make.mesh(("old",)))
+    for type_url, names in ((CLUSTER, ()), (ENDPOINT, ("old",)), (ROUTE, ("egress",))):
+        [response] = client.ask(type_url, *names)
+        client.ack(response)
+    [clusters] = client.show(make.mesh(("new",), version=2))
+    client.ack(clusters)
+    client.stream.let_go()
+    assert [one.type_url for one in client.pump()] == [ROUTE]
+
+
+def test_the_first_listeners_and_routes_of_a_starting_envoy_wait_for_nothing(make: Any) -> None:
+    client = Delta(envoy=True)
+    for type_url in (CLUSTER, LISTENER):
+        client.ask(type_url)
+    assert [one.type_url for one in client.show(make.mesh())] == [CLUSTER, LISTENER]
+
+
 def test_a_name_asked_for_again_is_sent_again(make: Any, unpack: Names) -> None:
     client = Delta()
     client.show(make.mesh())
