@@ -2,7 +2,6 @@
 
 import datetime
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -124,8 +123,6 @@ def test_a_plain_client_gets_nothing_from_a_tls_server(secured: Any) -> None:
     with socket.create_connection(("127.0.0.1", secured.port), timeout=PATIENCE) as plain:
         plain.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         assert b"HTTP" not in plain.recv(1024)
-    context = ssl.create_default_context(cadata=AUTHORITY.pem.decode())
-    assert context.verify_mode == ssl.CERT_REQUIRED
 
 
 def test_plain_text_is_refused_off_loopback(serve: Callable[..., Any]) -> None:
@@ -225,8 +222,7 @@ def test_an_inconsistent_snapshot_is_not_served_and_the_good_one_stands(served: 
     served.publish(broken)
     stream = connect(served)
     stream.ask(CLUSTER)
-    with pytest.raises(TimeoutError):
-        raise TimeoutError if stream.is_silent() else AssertionError("served a broken snapshot to a new node")
+    assert stream.is_silent()
     served.publish(make.mesh())
     assert stream.answer().version_info == good.version(CLUSTER)
     served.publish(broken)
