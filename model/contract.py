@@ -50,6 +50,12 @@ DOCUMENT_KEY = "documents/mesh.json"
 DOCUMENT_SCHEMA = 1
 """Schema number of the mesh document; a control plane does not apply a newer one than it knows."""
 
+LOGIN_CALLBACK = "/oauth2/callback"
+"""Where the issuer sends browsers back to, on every host of the edge."""
+LOGIN_LOGOUT = "/oauth2/logout"
+IDENTITY_PREFIX = "/identity"
+"""Where the edge shows the built-in token issuer."""
+
 VIA_HEADER = "via"
 """RFC 9110 §7.6.3. Each Envoy appends `1.1 <node id>`; the edge first drops what the client sent."""
 

@@ -1,6 +1,5 @@
 """What the provider is told by its environment."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -28,4 +27,5 @@ class IdentitySettings(BaseModel):
     """What lets any user name in."""
     redirects: Words = Field(alias="IDENTITY_REDIRECTS")
     """Exact URLs that a login may return to."""
-    token_life: timedelta = Field(timedelta(minutes=10), alias="IDENTITY_TOKEN_SECONDS")
+    token_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(600, alias="IDENTITY_TOKEN_SECONDS")
+    """Life of an access token."""

@@ -88,7 +88,7 @@ class Tokens:
         audiences: tuple[str, ...] = (),
     ) -> dict[str, Any]:
         """The answer of the token endpoint; the signature is Authlib's."""
-        life = min(expires_in or int(self._settings.token_life.total_seconds()), LONGEST_SECONDS)
+        life = min(expires_in or self._settings.token_seconds, LONGEST_SECONDS)
         now, client_id, scope = int(time.time()), client.get_client_id(), scope or ""
         times = {"iss": self._settings.issuer, "iat": now, "exp": now + life}
         who = user.claims() if user else {"sub": client_id}

@@ -1,11 +1,32 @@
 """The edge's features in the order in which a request meets their filters."""
 
+from apps.control_plane.resources.authorizer import Authorizer
 from apps.control_plane.resources.claims import ClaimHeaders, Require
+from apps.control_plane.resources.cors import Cors
+from apps.control_plane.resources.csrf import Csrf
 from apps.control_plane.resources.feature import Feature
+from apps.control_plane.resources.hardening import SecurityHeaders
 from apps.control_plane.resources.jwt import Jwt
+from apps.control_plane.resources.login import Login
+from apps.control_plane.resources.maintenance import Maintenance
 from apps.control_plane.resources.rate_limit import ClaimRateLimits, MeshRateLimits, RateLimits
 from apps.control_plane.resources.rate_limit_service import RateLimitService
 
-FEATURES: tuple[Feature, ...] = (ClaimHeaders(), RateLimits(), MeshRateLimits(), RateLimitService(), Jwt(), Require(), ClaimRateLimits())
-"""Order: what costs least and refuses most comes first (maintenance, limits by address, CORS, CSRF), then who it is
-(login, JWT, RBAC, external authorizer), then limits by who it is, then what changes the request (bridge)."""
+FEATURES: tuple[Feature, ...] = (
+    SecurityHeaders(),
+    Maintenance(),
+    Cors(),
+    ClaimHeaders(),
+    RateLimits(),
+    MeshRateLimits(),
+    RateLimitService(),
+    Csrf(),
+    Login(),
+    Jwt(),
+    Require(),
+    Authorizer(),
+    ClaimRateLimits(),
+)
+"""Order: first what writes on every answer (security headers, CORS, so that scripts can read refusals), then what costs
+least and refuses most (limits by address, CSRF), then who it is (login, JWT, RBAC, external authorizer), then limits by
+who it is, then what changes the request (bridge)."""

@@ -7,7 +7,8 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
-from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpConnectionManager
+from envoy.extensions.filters.http.oauth2.v3.oauth_pb2 import OAuth2
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpConnectionManager, HttpFilter
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 from google.protobuf.message import Message
 
@@ -57,4 +58,14 @@ def _add_listener(target: Listener, listener: Listener, routes: Mapping[str, Mes
                 found = routes[manager.rds.route_config_name]
                 if isinstance(found, RouteConfiguration):
                     manager.route_config.CopyFrom(found)
+                for http_filter in manager.http_filters:
+                    _name_static_secrets(http_filter)
                 item.typed_config.CopyFrom(pack(manager))
+
+
+def _name_static_secrets(http_filter: HttpFilter) -> None:
+    login = OAuth2()
+    if http_filter.typed_config.Unpack(login):
+        login.config.credentials.token_secret.ClearField("sds_config")
+        login.config.credentials.hmac_secret.ClearField("sds_config")
+        http_filter.typed_config.CopyFrom(pack(login))

@@ -210,6 +210,8 @@ class Lab:
     endpoints: list[Endpoint] = field(default_factory=list)
     apps: dict[str, App] = field(default_factory=dict)
     envoys: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    known: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the world, such as an issuer and secrets."""
 
     def add(self, role: Role, service: str, *, state: EndpointState = EndpointState.SERVING) -> str:
         """A machine with its app; returns its address."""
@@ -230,7 +232,7 @@ class Lab:
         edges = [endpoint.address for endpoint in self.endpoints if endpoint.role is Role.EDGE]
         pair = self.pair(*edges)
         (self.directory / "ca.pem").write_text(pair.chain)
-        world = World(spec=self.spec, stack="lab", endpoints=tuple(self.endpoints), edge_tls=pair)
+        world = World(spec=self.spec, stack="lab", endpoints=tuple(self.endpoints), edge_tls=pair, **self.known)
         for endpoint in self.endpoints:
             self._start(endpoint, world)
         for endpoint in self.endpoints:

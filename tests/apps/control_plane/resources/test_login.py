@@ -1,0 +1,368 @@
+"""Logins at a real edge against the built-in provider as a process of its own: acceptance 40–51."""
+
+import base64
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from envoy.extensions.filters.http.oauth2.v3.oauth_pb2 import OAuth2
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpConnectionManager
+from joserfc.jwk import ECKey
+
+from apps.control_plane import type_urls
+from apps.control_plane.build import resources_for
+from apps.control_plane.model import Issuer, LoginSecrets, World
+from model.contract import Role
+
+HTTP = {"health": {"path": "/health"}, "port": 9080}
+CLIENT_SECRET = "secret of the client, 32 letters"
+PASSWORD = "password of everybody"
+PAGE = {"accept": "text/html,application/xhtml+xml"}
+ANY = {"accept": "*/*"}
+"""Gets Envoy's own words instead of a page."""
+LOGIN = {"clientId": "mesh", "clientSecret": "/team/oauth-secret", "scopes": ["openid", "orders.read"]}
+envoy = pytest.mark.envoy
+
+
+def edge_of(issuer: str, **login: Any) -> dict[str, Any]:
+    auth = {"issuer": issuer, "audiences": ["mesh"], "claimsToHeaders": {"x-user": "sub"}, "login": LOGIN | login}
+    return {"https": 8443, "http": 8080, "auth": auth}
+
+
+@pytest.fixture(scope="module")
+def lab(spec_of: Any, lab_of: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    issuer = f"http://127.0.0.1:{port}"
+    routes = [
+        {"prefix": "/desk", "auth": "login"},
+        {"prefix": "/orders", "auth": "login", "require": {"scopes": ["orders.read"]}},
+        {"prefix": "/vault", "auth": "login", "require": {"scopes": ["vault.open"]}},
+        {"prefix": "/public"},
+        {"prefix": "/api", "auth": "jwt"},
+    ]
+    lab = lab_of(spec_of(edge=edge_of(issuer), web=HTTP | {"routes": routes}))
+    edge = lab.add(Role.EDGE, "edge")
+    lab.add(Role.SERVICE, "web")
+    lab.known = {
+        "issuer": Issuer(
+            issuer=issuer, jwks_uri=f"{issuer}/jwks", authorization_endpoint=f"{issuer}/authorize", token_endpoint=f"{issuer}/token"
+        ),
+        "login_secrets": LoginSecrets(client_secret=CLIENT_SECRET, cookie_key="key of the cookies, 32 letters.."),
+    }
+    keys = tmp_path_factory.mktemp("identity") / "keys.pem"
+    keys.write_bytes(ECKey.generate_key("P-256").as_pem(private=True))
+    provider = start_provider(issuer, port, keys, f"https://{edge}:8443/oauth2/callback")
+    try:
+        lab.start()
+        lab.issuer = issuer
+        yield lab
+    finally:
+        provider.terminate()
+        provider.wait(20)
+
+
+def start_provider(issuer: str, port: int, keys: Path, redirect: str) -> "subprocess.Popen[bytes]":
+    env = {
+        **os.environ,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "IDENTITY_ISSUER": issuer,
+        "IDENTITY_KEYS": str(keys),
+        "IDENTITY_AUDIENCES": "mesh",
+        "IDENTITY_CLIENT_ID": "mesh",
+        "IDENTITY_CLIENT_SECRET": CLIENT_SECRET,
+        "IDENTITY_PASSWORD": PASSWORD,
+        "IDENTITY_REDIRECTS": redirect,
+        "IDENTITY_TOKEN_SECONDS": "3",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "apps.identity"], env=env)
+    until = time.monotonic() + 20
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if httpx.get(f"{issuer}/health").status_code == 200:
+                return process
+        except httpx.TransportError:
+            time.sleep(0.05)
+    process.kill()
+    raise AssertionError("the provider does not start")
+
+
+@pytest.fixture
+def browser(lab: Any) -> Iterator[httpx.Client]:
+    with lab.client(headers=PAGE) as client:
+        yield client
+
+
+def returned(browser: httpx.Client, authorize: str, *, name: str = "ann") -> str:
+    """Fills in the login page; where the issuer sends the browser then."""
+    page = httpx.get(authorize)
+    assert "<form" in page.text
+    answer = httpx.post(authorize, data={"username": name, "password": PASSWORD})
+    assert answer.status_code == 302, answer.text
+    return answer.headers["location"]
+
+
+def logged_in(browser: httpx.Client, path: str = "/desk/x?a=1", *, name: str = "ann") -> httpx.Response:
+    sent = browser.get(path)
+    assert sent.status_code == 302, sent.text
+    back = browser.get(returned(browser, sent.headers["location"], name=name))
+    assert back.status_code == 302, back.text
+    return back
+
+
+def count(lab: Any, name: str) -> int:
+    return int(lab.statistics(lab.endpoints[0].address).get(f"http.edge-https.{name}", "0"))
+
+
+def cookies_of(response: httpx.Response) -> dict[str, str]:
+    """Set-Cookie headers by name."""
+    return {line.partition("=")[0]: line for line in response.headers.get_list("set-cookie")}
+
+
+@envoy
+def test_a_browser_without_cookies_is_sent_to_the_issuer(lab: Any, browser: httpx.Client) -> None:
+    """40, 41, 51."""
+    before = count(lab, "oauth_unauthorized_rq")
+    answer = browser.get("/desk/x?a=1&b=%20")
+    assert answer.status_code == 302
+    location = urlsplit(answer.headers["location"])
+    assert location._replace(query="").geturl() == f"{lab.issuer}/authorize"
+    names = [pair.partition("=")[0] for pair in location.query.split("&")]
+    assert names == ["client_id", "code_challenge", "code_challenge_method", "redirect_uri", "response_type", "scope", "state"]
+    query = {name: values[0] for name, values in parse_qs(location.query).items()}
+    edge = f"https://{lab.endpoints[0].address}:8443"
+    assert (query["client_id"], query["code_challenge_method"], query["response_type"]) == ("mesh", "S256", "code")
+    assert query["redirect_uri"] == f"{edge}/oauth2/callback"
+    assert "scope=openid%20orders.read" in location.query
+    state = json.loads(base64.urlsafe_b64decode(query["state"] + "=="))
+    assert state["url"] == f"{edge}/desk/x?a=1&b=%20"
+    assert {"csrf_token", "flow_id"} <= state.keys()
+    cookies = cookies_of(answer)
+    for name in (f"OauthNonce.{state['flow_id']}", f"CodeVerifier.{state['flow_id']}", "OauthNonce", "CodeVerifier"):
+        for word in ("path=/", "Max-Age=600", "secure", "HttpOnly", "SameSite=Lax"):
+            assert word.lower() in cookies[name].lower(), cookies[name]
+    assert count(lab, "oauth_unauthorized_rq") == before + 1
+
+
+@envoy
+def test_a_login_returns_to_the_page_and_the_service_learns_who_it_is(lab: Any, browser: httpx.Client) -> None:
+    """42, 43, 44."""
+    before = count(lab, "oauth_success")
+    back = logged_in(browser, "/desk/x?a=1")
+    assert back.headers["location"] == f"https://{lab.endpoints[0].address}:8443/desk/x?a=1"
+    cookies = cookies_of(back)
+    for name in ("OauthHMAC", "OauthExpires", "BearerToken"):
+        assert "secure" in cookies[name].lower()
+        assert "httponly" in cookies[name].lower()
+        assert "Max-Age=" in cookies[name]
+    assert re.search(r"^OauthNonce[^;]*deleted|^OauthNonce=deleted", "\n".join(cookies.values()), re.MULTILINE)
+    answer = browser.get(back.headers["location"])
+    assert answer.status_code == 200
+    seen = answer.json()["headers"]
+    assert seen["x-user"] == "ann"
+    assert answer.json()["path"] == "/x?a=1"
+    assert "authorization" not in seen
+    token = cookies["BearerToken"].partition("=")[2].partition(";")[0]
+    assert token.count(".") != 2, "the token is readable in the cookie"
+    assert count(lab, "oauth_success") == before + 2, "one for the login, one for the cookies that were good"
+
+
+@envoy
+def test_what_a_route_requires_holds_for_those_who_logged_in(browser: httpx.Client) -> None:
+    logged_in(browser)
+    assert browser.get("/orders").status_code == 200
+    assert browser.get("/vault").status_code == 403
+
+
+@envoy
+def test_a_bearer_token_goes_to_its_verification_instead(lab: Any, browser: httpx.Client) -> None:
+    """51."""
+    form = {"grant_type": "client_credentials", "client_id": "mesh", "client_secret": CLIENT_SECRET, "sub": "robot", "ttl": "60"}
+    token = httpx.post(f"{lab.issuer}/token", data=form).json()["access_token"]
+    before = count(lab, "oauth_passthrough")
+    answer = browser.get("/desk", headers={"authorization": f"Bearer {token}"})
+    assert answer.json()["headers"]["x-user"] == "robot"
+    assert browser.get("/desk", headers={"authorization": "Bearer a.b.c"}).status_code == 401
+    assert browser.get("/desk", headers={"authorization": f"Bearer {token}."}).status_code == 403
+    assert count(lab, "oauth_passthrough") == before + 2
+    assert browser.get("/api", headers={"authorization": f"Bearer {token}"}).status_code == 200
+
+
+@envoy
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("GET", {"accept": "application/json"}),
+        ("GET", {"accept": "*/*"}),
+        ("GET", {"x-requested-with": "XMLHttpRequest"}),
+        ("POST", {}),
+        ("DELETE", {}),
+    ],
+)
+def test_clients_that_are_no_page_get_401_and_no_redirect(browser: httpx.Client, method: str, headers: dict[str, str]) -> None:
+    answer = browser.request(method, "/desk", headers=headers)
+    assert answer.status_code == 401
+    assert "location" not in answer.headers
+
+
+@envoy
+def test_public_and_token_routes_know_nothing_of_logins(browser: httpx.Client) -> None:
+    assert browser.get("/public").status_code == 200
+    answer = browser.get("/api", headers=ANY)
+    assert (answer.status_code, answer.text) == (401, "Jwt is missing")
+    logged_in(browser)
+    assert browser.get("/api").status_code == 401
+
+
+@envoy
+def test_logout_takes_every_cookie_back(lab: Any, browser: httpx.Client) -> None:
+    """45."""
+    logged_in(browser)
+    assert browser.get("/desk").status_code == 200
+    answer = browser.get("/oauth2/logout")
+    assert answer.status_code == 302
+    assert answer.headers["location"] == f"https://{lab.endpoints[0].address}:8443/"
+    cookies = cookies_of(answer)
+    for name in ("OauthHMAC", "BearerToken", "IdToken", "RefreshToken", "OauthExpires"):
+        assert cookies[name].startswith(f"{name}=deleted")
+        assert "1970" in cookies[name]
+    assert browser.get("/desk").status_code == 302
+
+
+@envoy
+def test_a_broken_callback_is_401_and_no_token_is_asked_for(lab: Any, browser: httpx.Client) -> None:
+    """47, 51."""
+    sent = browser.get("/desk")
+    authorize = sent.headers["location"]
+    good = urlsplit(returned(browser, authorize))
+    query = {name: values[0] for name, values in parse_qs(good.query).items()}
+    cluster = next(
+        name
+        for name in lab.statistics(lab.endpoints[0].address)
+        if name.startswith("cluster.issuer-") and name.endswith("upstream_rq_total")
+    )
+    asked = lab.statistics(lab.endpoints[0].address)[cluster]
+    failures = count(lab, "oauth_failure")
+    state = json.loads(base64.urlsafe_b64decode(query["state"] + "=="))
+
+    def encoded(**changed: str) -> str:
+        return base64.urlsafe_b64encode(json.dumps({**state, **changed}).encode()).rstrip(b"=").decode()
+
+    broken: list[dict[str, str]] = [
+        {"state": query["state"]},
+        {"code": query["code"]},
+        {"error": "access_denied", "state": query["state"]},
+        {"code": query["code"], "state": encoded(csrf_token="forged.forged")},
+        {"code": query["code"], "state": encoded(csrf_token="")},
+        {"code": query["code"], "state": "x"},
+        {},
+    ]
+    for parameters in broken:
+        answer = browser.get("/oauth2/callback", params=parameters, headers=ANY)
+        assert (answer.status_code, answer.text) == (401, "OAuth flow failed."), parameters
+    with lab.client(headers=PAGE) as stranger:
+        answer = stranger.get("/oauth2/callback", params=query, headers=ANY)
+        assert (answer.status_code, answer.text) == (401, "OAuth flow failed.")
+    assert count(lab, "oauth_failure") == failures + len(broken) + 1
+    statistics = lab.statistics(lab.endpoints[0].address)
+    fetched = sum(int(value) for name, value in statistics.items() if name.endswith("jwt_authn.jwks_fetch_success"))
+    assert int(statistics[cluster]) - int(asked) <= fetched
+
+
+@envoy
+def test_cookies_that_were_tampered_with_or_belong_to_another_login_are_refused(lab: Any, browser: httpx.Client) -> None:
+    """A good refresh token beside them is used, for the person that it was given to and for nobody else."""
+    logged_in(browser)
+    own = {name: value for name, value in browser.cookies.items() if name != "RefreshToken"}
+    refresh = browser.cookies["RefreshToken"]
+    with lab.client(headers=PAGE) as other:
+        logged_in(other, name="eve")
+        eve = dict(other.cookies)
+    tampered = [
+        own | {"BearerToken": eve["BearerToken"]},
+        own | {"OauthExpires": str(int(own["OauthExpires"]) + 3600)},
+        own | {"OauthHMAC": own["OauthHMAC"][:-2] + "AA"},
+        own | {"BearerToken": "e30.e30.e30"},
+        {name: value for name, value in own.items() if name != "OauthHMAC"},
+    ]
+    for cookies in tampered:
+        with lab.client(headers=PAGE | {"cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}) as client:
+            answer = client.get("/desk")
+            assert answer.status_code in (302, 401), cookies.keys()
+            assert "x-user" not in answer.text
+    with lab.client(headers=PAGE) as client:
+        client.cookies.update(own | {"BearerToken": eve["BearerToken"], "RefreshToken": refresh})
+        assert client.get("/desk").json()["headers"]["x-user"] == "ann"
+
+
+@envoy
+def test_a_state_that_leads_elsewhere_ends_nowhere_else(lab: Any, browser: httpx.Client) -> None:
+    """Open redirect: the state is not signed as a whole, but an attacker's own cannot have the victim's nonce."""
+    with lab.client(headers=PAGE) as attacker:
+        sent = attacker.get("/desk")
+        query = parse_qs(urlsplit(returned(attacker, sent.headers["location"])).query)
+    answer = browser.get("/oauth2/callback", params={"code": query["code"][0], "state": query["state"][0]})
+    assert answer.status_code == 401
+    assert "location" not in answer.headers
+
+
+@envoy
+def test_two_tabs_log_in_at_once(browser: httpx.Client) -> None:
+    first, second = browser.get("/desk/one"), browser.get("/desk/two")
+    for sent, path in ((first, "/one"), (second, "/two")):
+        back = browser.get(returned(browser, sent.headers["location"]))
+        assert back.status_code == 302, back.text
+        assert browser.get(back.headers["location"]).json()["path"] == path
+
+
+@envoy
+def test_an_expired_token_is_refreshed_without_a_login(lab: Any, browser: httpx.Client) -> None:
+    """51. The provider's tokens live for three seconds here."""
+    logged_in(browser)
+    before = count(lab, "oauth_refreshtoken_success")
+    time.sleep(3.2)
+    answer = browser.get("/desk")
+    assert answer.status_code == 200, answer.headers
+    assert answer.json()["headers"]["x-user"] == "ann"
+    assert count(lab, "oauth_refreshtoken_success") == before + 1
+
+
+def test_logins_start_only_at_the_domains_that_the_config_allows(spec_of: Any, node_of: Any, key_pair: Any) -> None:
+    config = config_of(spec_of, node_of, key_pair, redirectDomains=["shop.example.com"])
+    assert config is not None
+    [host] = [matcher for matcher in config.deny_redirect_matcher if matcher.name == ":authority"]
+    assert host.invert_match
+    assert host.string_match.safe_regex.regex == "(shop[.]example[.]com)(:[0-9]+)?"
+
+
+def test_without_its_secrets_the_filter_is_not_there_and_tokens_are_still_needed(spec_of: Any, node_of: Any, key_pair: Any) -> None:
+    assert config_of(spec_of, node_of, key_pair, known=False) is None
+
+
+def config_of(spec_of: Any, node_of: Any, key_pair: Any, *, known: bool = True, **login: Any) -> Any:
+    issuer = "https://login.example.com"
+    spec = spec_of(edge=edge_of(issuer, **login), web={"routes": [{"prefix": "/a", "auth": "login"}]})
+    found = Issuer(issuer=issuer, jwks_uri=f"{issuer}/jwks", authorization_endpoint=f"{issuer}/a", token_endpoint=f"{issuer}/t")
+    secrets = LoginSecrets(client_secret="c", cookie_key="k") if known else None
+    world = World(spec=spec, stack="t", edge_tls=key_pair(), issuer=found, login_secrets=secrets)
+    built: Any = resources_for(world, node_of(Role.EDGE, "edge"))
+    for route in built[type_urls.ROUTE]["edge"].virtual_hosts[0].routes:
+        assert ("envoy.filters.http.jwt_authn" in route.typed_per_filter_config) == route.name.startswith("web")
+        assert ("envoy.filters.http.oauth2" in route.typed_per_filter_config) == known
+    assert {"login-client-secret", "login-cookie-key"} <= built[type_urls.SECRET].keys() or not known
+    manager = HttpConnectionManager.FromString(built[type_urls.LISTENER]["edge-https"].filter_chains[0].filters[0].typed_config.value)
+    found_filters = [item for item in manager.http_filters if item.name == "envoy.filters.http.oauth2"]
+    assert all(item.disabled for item in found_filters)
+    return OAuth2.FromString(found_filters[0].typed_config.value).config if found_filters else None
