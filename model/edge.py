@@ -95,6 +95,9 @@ class AuthorizerSpec(Spec):
     address: Address = Field(description="host:port of the service", examples=["authz.example.com:9000"])
     fail_open: StrictBool = Field(False, description="let requests pass while the service is away", examples=["false"])
     timeout: Seconds = Field(0.5, description="time for its answer", examples=["500ms"])
+    headers: list[Annotated[str, BeforeValidator(edge_words.header_name)]] = Field(
+        [], description="headers of its answer that apps get; clients cannot send them", examples=["[x-current-user]"]
+    )
 
 
 class OuterEdgeSpec(Spec):

@@ -18,13 +18,28 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.http.early_header_mutation.header_mutation.v3.header_mutation_pb2 import HeaderMutation
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
-from apps.control_plane.resources import access_log
+from apps.control_plane.resources import access_log, error_pages
 from apps.control_plane.resources.protos import duration, over_ads, pack
 from model.contract import VIA_HEADER, NodeId
 
 TIMEOUT_HEADER = "x-envoy-expected-rq-timeout-ms"
 """What is left of the caller's time limit."""
 CARRIED_TIMEOUT_HEADER = "x-mesh-expected-rq-timeout-ms"
+CLAIMED = (
+    "forwarded",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+    CARRIED_TIMEOUT_HEADER,
+)
+"""Request headers by which a client would tell apps another address, host, path or time than the edge saw."""
 
 _IDLE_TIMEOUT = timedelta(hours=1)
 _STREAM_IDLE_TIMEOUT = timedelta(minutes=5)
@@ -53,6 +68,9 @@ def edge(stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilt
     manager.merge_slashes = True
     manager.path_with_escaped_slashes_action = HttpConnectionManager.UNESCAPE_AND_REDIRECT
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD))
+    manager.early_header_mutation_extensions.append(_early(*(Mutation(remove=name) for name in CLAIMED)))
+    manager.always_set_request_id_in_response = True
+    manager.local_reply_config.CopyFrom(error_pages.config())
     return manager
 
 
@@ -123,10 +141,10 @@ def _via(node: NodeId, action: "HeaderValueOption.HeaderAppendAction.ValueType")
     return _early(mutation)
 
 
-def _early(mutation: Mutation) -> TypedExtensionConfig:
-    """A change of the request before Envoy reads it."""
+def _early(*mutations: Mutation) -> TypedExtensionConfig:
+    """Changes of the request before Envoy reads it."""
     return TypedExtensionConfig(
-        name="envoy.http.early_header_mutation.header_mutation", typed_config=pack(HeaderMutation(mutations=[mutation]))
+        name="envoy.http.early_header_mutation.header_mutation", typed_config=pack(HeaderMutation(mutations=mutations))
     )
 
 

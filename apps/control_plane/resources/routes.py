@@ -21,6 +21,7 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from apps.control_plane.model import World
 from apps.control_plane.resources import http, names, retries
 from apps.control_plane.resources.features import FEATURES
+from apps.control_plane.resources.maintenance import open_to_all
 from apps.control_plane.resources.protos import duration, pack, seconds, set_header
 from model.edge import RouteSpec
 from model.spec import MeshSpec, ServiceSpec
@@ -102,6 +103,7 @@ def _edge_routes(route: RouteSpec, service: str) -> Iterable[Route]:
 
 
 def _apply_features(world: World, service: str, route: RouteSpec, built: Route) -> None:
+    route = open_to_all(route)
     for feature in FEATURES:
         for name, config in feature.of_route(world, service, route).items():
             built.typed_per_filter_config[name].CopyFrom(pack(config))

@@ -1,0 +1,62 @@
+"""CORS: scripts of other origins may call a route; preflights are answered by the edge."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from envoy.config.core.v3.base_pb2 import RuntimeFractionalPercent
+from envoy.extensions.filters.http.cors.v3.cors_pb2 import Cors as CorsFilter
+from envoy.extensions.filters.http.cors.v3.cors_pb2 import CorsPolicy
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
+from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
+from envoy.type.v3.percent_pb2 import FractionalPercent
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import BoolValue
+
+from apps.control_plane.model import World
+from apps.control_plane.resources.feature import Feature
+from apps.control_plane.resources.protos import pack
+from model.edge import CorsSpec, RouteSpec
+
+NAME = "envoy.filters.http.cors"
+PREFLIGHT_LIVES = timedelta(hours=1)
+"""How long a browser may remember what a preflight said."""
+EXPOSED = ("x-request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "retry-after")
+"""Headers of the edge's own answers that a script may read."""
+
+
+class Cors(Feature):
+    """Comes before whatever may refuse, so that a script can read a refusal."""
+
+    def filters(self, world: World) -> Iterable[HttpFilter]:
+        services = world.spec.services.values()
+        if any(route.cors for service in services for route in service.routes):
+            yield HttpFilter(name=NAME, typed_config=pack(CorsFilter()))
+
+    def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:
+        return {NAME: policy(route.cors)} if route.cors else {}
+
+
+def policy(spec: CorsSpec) -> CorsPolicy:
+    """What a route allows to scripts."""
+    return CorsPolicy(
+        filter_enabled=RuntimeFractionalPercent(default_value=FractionalPercent(numerator=100)),
+        allow_origin_string_match=[_matcher(origin) for origin in spec.origins],
+        allow_methods=", ".join(spec.methods),
+        allow_headers=", ".join(spec.headers),
+        expose_headers=", ".join(EXPOSED),
+        max_age=str(int(PREFLIGHT_LIVES.total_seconds())),
+        allow_credentials=BoolValue(value=spec.credentials),
+        # A preflight of an origin that is not allowed is answered too, with nothing allowed.
+        forward_not_matching_preflights=BoolValue(value=False),
+    )
+
+
+def _matcher(origin: str) -> StringMatcher:
+    if origin == "*":
+        return StringMatcher(safe_regex=RegexMatcher(regex=".*"))
+    if "*." not in origin:
+        return StringMatcher(exact=origin)
+    scheme, _, rest = origin.partition("*.")
+    return StringMatcher(safe_regex=RegexMatcher(regex=rf"{re.escape(scheme)}([a-z0-9-]+\.)+{re.escape(rest)}"))

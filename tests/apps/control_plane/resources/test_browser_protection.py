@@ -1,0 +1,251 @@
+"""What a real edge does for and against browsers: CORS, CSRF, security headers, maintenance, error pages, the authorizer."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+
+from model.contract import Role
+
+pytestmark = pytest.mark.envoy
+
+HTTP = {"health": {"path": "/health"}, "port": 9080}
+PREFLIGHT = {"access-control-request-method": "PUT", "access-control-request-headers": "x-token"}
+
+
+class Authorizer:
+    """Knows two tokens; `x-current-user` says whose it is."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                owner.asked.append((self.command, self.path, {key.lower(): value for key, value in self.headers.items()}))
+                user = {"Bearer token1": "user1", "Bearer token2": "user2"}.get(self.headers.get("authorization", ""))
+                body = b"" if user or "json" not in self.path else b'{"why":"no token"}'
+                self.send_response(200 if user else 403)
+                self.send_header("content-length", str(len(body)))
+                if user:
+                    self.send_header("x-current-user", user)
+                    self.send_header("x-other", "not for apps")
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = answer
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="module")
+def authorizer() -> Iterator[Authorizer]:
+    server = Authorizer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def lab(spec_of: Any, lab_of: Any, authorizer: Authorizer) -> Any:
+    cors = {"origins": ["http://*.envoyproxy.io", "https://app.example.com"], "methods": ["GET", "PUT"], "headers": ["x-token"]}
+    routes = [
+        {"prefix": "/closed"},
+        {"prefix": "/open", "cors": {"origins": ["*"]}},
+        {"prefix": "/restricted", "cors": cors | {"credentials": True}},
+        {"prefix": "/form", "csrf": {"origins": ["https://*.friend.example"]}},
+        {"prefix": "/asked", "authorize": True},
+        {"prefix": "/repair", "maintenance": True, "csrf": {}, "authorize": True, "rateLimits": [{"requests": 1, "per": "60m"}]},
+        {"prefix": "/slow", "timeout": "300ms"},
+    ]
+    edge = {
+        "https": 8443,
+        "http": 8080,
+        "tls": {"hsts": "365d"},
+        "authorizer": {"address": f"127.0.0.1:{authorizer.port}", "headers": ["x-current-user"]},
+    }
+    lab = lab_of(spec_of(edge=edge, web=HTTP | {"routes": routes}))
+    lab.add(Role.EDGE, "edge")
+    lab.add(Role.SERVICE, "web")
+    lab.start()
+    return lab
+
+
+@pytest.fixture
+def app(lab: Any) -> Any:
+    app = lab.apps[lab.endpoints[1].address]
+    app.seen.clear()
+    app.delay, app.status = 0.0, 200
+    return app
+
+
+@pytest.fixture
+def client(lab: Any, app: Any) -> Iterator[httpx.Client]:
+    with lab.client() as client:
+        yield client
+
+
+def counter(lab: Any, name: str) -> int:
+    return int(lab.statistics(lab.endpoints[0].address).get(name, "0"))
+
+
+@pytest.mark.parametrize(
+    ("path", "origin", "allowed"),
+    [
+        ("/closed", "http://foo.envoyproxy.io", False),
+        ("/open", "http://example.com", True),
+        ("/restricted", "http://foo.envoyproxy.io", True),
+        ("/restricted", "https://app.example.com", True),
+        ("/restricted", "http://example.com", False),
+        ("/restricted", "http://envoyproxy.io.evil.example", False),
+        ("/restricted", "http://fooenvoyproxy.io", False),
+        ("/restricted", "https://foo.envoyproxy.io", False),
+        ("/restricted", "null", False),
+    ],
+)
+def test_scripts_of_allowed_origins_may_read_answers(client: httpx.Client, path: str, origin: str, *, allowed: bool) -> None:
+    """59."""
+    answer = client.get(path, headers={"origin": origin})
+    assert answer.status_code == 200
+    assert answer.json()["method"] == "GET"
+    assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
+    assert answer.headers.get("access-control-allow-credentials") == ("true" if allowed and path == "/restricted" else None)
+
+
+def test_the_edge_answers_preflights_and_counts_origins(lab: Any, app: Any, client: httpx.Client) -> None:
+    """60, 64."""
+    names = ("http.edge-https.cors.origin_valid", "http.edge-https.cors.origin_invalid")
+    before = [counter(lab, name) for name in names]
+    answer = client.options("/restricted", headers=PREFLIGHT | {"origin": "https://app.example.com"})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert answer.headers["access-control-allow-methods"] == "GET, PUT"
+    assert answer.headers["access-control-allow-headers"] == "x-token"
+    assert answer.headers["access-control-max-age"] == "3600"
+    refused = client.options("/restricted", headers=PREFLIGHT | {"origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in refused.headers
+    assert app.seen == []
+    assert [counter(lab, name) for name in names] == [before[0] + 1, before[1] + 1]
+
+
+def test_requests_of_other_origins_that_change_something_are_refused(lab: Any, app: Any, client: httpx.Client) -> None:
+    """62."""
+    before = counter(lab, "http.edge-https.csrf.request_invalid")
+    for method in ("POST", "PUT", "DELETE"):
+        answer = client.request(method, "/form", headers={"origin": "https://evil.example"})
+        assert (answer.status_code, answer.text) == (403, "Invalid origin")
+    assert counter(lab, "http.edge-https.csrf.request_invalid") == before + 3
+    assert app.seen == []
+    assert client.get("/form", headers={"origin": "https://evil.example"}).status_code == 200
+    assert client.post("/closed", headers={"origin": "https://evil.example"}).status_code == 200
+
+
+def test_requests_of_the_own_and_of_listed_origins_pass(client: httpx.Client) -> None:
+    """62."""
+    for origin in (str(client.base_url), "https://a.friend.example"):
+        assert client.post("/form", headers={"origin": origin}).status_code == 200
+    for origin in ("https://friend.example.evil.example", "https://xfriend.example", "null"):
+        assert client.post("/form", headers={"origin": origin}).status_code == 403
+
+
+def test_the_authorizer_decides(authorizer: Authorizer, app: Any, client: httpx.Client) -> None:
+    """53."""
+    for headers in ({}, {"authorization": "Bearer nobody"}):
+        answer = client.get("/asked/x?y=1", headers=headers)
+        assert (answer.status_code, answer.headers["content-length"]) == (403, "0")
+    assert app.seen == []
+    assert authorizer.asked[-1][:2] == ("GET", "/asked/x?y=1")
+    assert authorizer.asked[-1][2]["x-request-id"]
+    answer = client.get("/asked", headers={"authorization": "Bearer token1", "x-current-user": "root"})
+    assert answer.status_code == 200
+    assert answer.json()["headers"]["x-current-user"] == "user1"
+    assert "x-other" not in answer.json()["headers"]
+
+
+def test_the_authorizers_own_words_reach_the_client(client: httpx.Client) -> None:
+    answer = client.get("/asked/json", headers={"accept": "application/json"})
+    assert (answer.status_code, answer.text) == (403, '{"why":"no token"}')
+
+
+def test_other_routes_do_not_ask_and_cannot_forge_its_headers(authorizer: Authorizer, client: httpx.Client) -> None:
+    before = len(authorizer.asked)
+    assert "x-current-user" not in client.get("/closed", headers={"x-current-user": "root"}).json()["headers"]
+    assert client.get("/nowhere").status_code == 404
+    assert len(authorizer.asked) == before
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_route_in_maintenance_answers_by_itself_to_everybody(app: Any, client: httpx.Client, method: str) -> None:
+    for _ in range(3):
+        answer = client.request(method, "/repair/x", headers={"origin": "https://evil.example"})
+        assert (answer.status_code, answer.text, answer.headers["retry-after"]) == (503, "under maintenance\n", "60")
+    page = client.request(method, "/repair", headers={"accept": "text/html"})
+    assert page.status_code == 503
+    assert "Please try again in a minute" in page.text
+    assert app.seen == []
+
+
+def test_errors_are_json_for_those_who_accept_it(app: Any, client: httpx.Client) -> None:
+    answer = client.get("/nowhere", headers={"accept": "application/json, text/plain, */*"})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == {"status": 404, "error": "", "requestId": answer.headers["x-request-id"]}
+    app.delay = 1
+    assert client.get("/slow", headers={"accept": "application/json"}).json()["error"] == "upstream request timeout"
+
+
+def test_errors_are_a_page_for_browsers_and_the_page_shows_nothing_of_the_request(client: httpx.Client) -> None:
+    for path, status, title in (("/nowhere", 404, "Not found"), ("/form", 403, "Not allowed")):
+        headers = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8", "origin": "https://<b>evil"}
+        answer = client.post(f"{path}?q=<script>", headers=headers)
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "text/html; charset=UTF-8"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert f"<h1>{title}</h1>" in answer.text
+        assert answer.headers["x-request-id"] in answer.text
+        assert "<script>" not in answer.text
+        assert "evil" not in answer.text
+
+
+def test_all_others_get_the_words_of_envoy_and_the_request_id(client: httpx.Client) -> None:
+    """4."""
+    answer = client.get("/nowhere")
+    assert (answer.text, answer.headers["content-length"]) == ("", "0")
+    assert answer.headers["x-request-id"]
+
+
+def test_what_an_app_answers_is_never_replaced(app: Any, client: httpx.Client) -> None:
+    app.status = 404
+    assert client.get("/closed", headers={"accept": "text/html"}).json()["path"] == "/"
+
+
+def test_security_headers_are_on_every_answer(client: httpx.Client) -> None:
+    for path in ("/closed", "/nowhere", "/repair", "/asked"):
+        headers = client.get(path).headers
+        assert headers["strict-transport-security"] == "max-age=31536000"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "strict-origin-when-cross-origin"
+        assert headers["server"] == "envoy"
+
+
+def test_clients_cannot_tell_apps_another_address_host_or_path(client: httpx.Client) -> None:
+    names = ["x-forwarded-for", "x-forwarded-host", "forwarded", "x-real-ip", "x-original-url", "x-forwarded-client-cert"]
+    forged = dict.fromkeys(names, "forged.example") | {"x-forwarded-proto": "http", "x-mesh-expected-rq-timeout-ms": "forged.example"}
+    seen = client.get("/closed", headers=forged).json()["headers"]
+    assert "forged.example" not in json.dumps(seen)
+    assert seen["x-forwarded-proto"] == "https"
