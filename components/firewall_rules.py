@@ -95,7 +95,7 @@ def _observation(mesh: MeshSpec) -> Iterator[Rule]:
     yield Rule(MONITORING, ENVOY, METRICS_PORT)
     yield Rule(MONITORING, CONTROL_PLANE, CONSOLE_PORT)
     for name, service in mesh.services.items():
-        if service.protocol == "http":
+        if service.metrics:
             yield Rule(MONITORING, service_group(name), INGRESS_PORT)
 
 

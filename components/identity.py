@@ -74,4 +74,4 @@ def _policy_text(args: IdentityArgs, log_group: str, repositories: Sequence[str]
         statements.append(policies.secrets(args.region, args.secrets))
     if repositories:
         statements.extend(policies.pull_images(repositories))
-    return json.dumps(policies.machine(statements))
+    return json.dumps(policies.machine(args.region, statements))

@@ -108,7 +108,7 @@ def database(facts: StackFacts, built: Built) -> MachineFiles:
         compose=compose_files.database(
             _containers(facts, Role.DATABASE, DATABASE_SERVICE, built),
             envoy=ContainerImage(ref=images.envoy),
-            postgres=ContainerImage(ref=images.postgres),
+            postgres=ContainerImage(ref=mesh.images["postgres"]),
         ),
         agent={
             **_keys(facts, Role.DATABASE, DATABASE_SERVICE),

@@ -18,9 +18,9 @@ def assumed_by(service: str) -> Policy:
     return _policy([{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}])
 
 
-def machine(statements: Sequence[Statement]) -> Policy:
+def machine(region: str, statements: Sequence[Statement]) -> Policy:
     """Policy of a machine's role: Session Manager and what else its duties need."""
-    return _policy([_session_manager(), *statements])
+    return _policy([*_session_manager(region), *statements])
 
 
 def write_logs(group_arns: Sequence[str]) -> Policy:
@@ -106,24 +106,24 @@ def tls_only(bucket_arn: str) -> Policy:
     )
 
 
-def _session_manager() -> Statement:
-    """What the SSM agent needs. AWS's managed policy also reads every parameter of the account, which is why it is not used."""
-    return _allow(
-        [
-            "ec2messages:AcknowledgeMessage",
-            "ec2messages:DeleteMessage",
-            "ec2messages:FailMessage",
-            "ec2messages:GetEndpoint",
-            "ec2messages:GetMessages",
-            "ec2messages:SendReply",
-            "ssm:UpdateInstanceInformation",
-            "ssmmessages:CreateControlChannel",
-            "ssmmessages:CreateDataChannel",
-            "ssmmessages:OpenControlChannel",
-            "ssmmessages:OpenDataChannel",
-        ],
-        ["*"],
-    )
+def _session_manager(region: str) -> list[Statement]:
+    """What the SSM agent needs. AWS's managed policy also reads every parameter of the account, which is why it is not used.
+
+    A machine's id is not known when its role is made; the channels know no resource.
+    """
+    channels = [
+        "ec2messages:AcknowledgeMessage",
+        "ec2messages:DeleteMessage",
+        "ec2messages:FailMessage",
+        "ec2messages:GetEndpoint",
+        "ec2messages:GetMessages",
+        "ec2messages:SendReply",
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
+    ]
+    return [_allow(["ssm:UpdateInstanceInformation"], [f"arn:aws:ec2:{region}:*:instance/*"]), _allow(channels, ["*"])]
 
 
 def _of_stack(actions: Sequence[str], resources: Sequence[str], service: str, stack: str) -> Statement:

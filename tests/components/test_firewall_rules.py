@@ -16,9 +16,15 @@ def mesh(**changes: Any) -> MeshSpec:
         "network": {"cidr": "10.20.0.0/16"},
         "machines": {"ami": "ami-0123456789abcdef0"},
         "services": {
-            "web": {"image": {"build": "apps/web"}, "port": 8080, "routes": [{"prefix": "/"}], "calls": ["api", "postgres"]},
+            "web": {
+                "image": {"build": "apps/web"},
+                "port": 8080,
+                "routes": [{"prefix": "/"}],
+                "calls": ["api", "postgres"],
+                "metrics": "/metrics",
+            },
             "api": {"image": {"build": "apps/api"}, "port": 50051, "protocol": "grpc", "calls": ["postgres"]},
-            "job": {"image": {"build": "apps/job"}, "port": 8080},
+            "job": {"image": {"build": "apps/job"}, "port": 8080, "metrics": "/metrics"},
         },
         "database": {"engine": "postgres"},
     }

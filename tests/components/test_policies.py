@@ -16,9 +16,8 @@ NO_RESOURCE_TYPES = {
     "ec2:DescribeAvailabilityZones",
     "ec2:DescribeInstances",
     "ecr:GetAuthorizationToken",
-    "ssm:UpdateInstanceInformation",
 }
-"""Actions for which AWS's service authorization reference names no resource (or only `*` serves); and the agent's channels."""
+"""Actions for which AWS's service authorization reference names no resource; beside the agent's channels."""
 CHANNELS = ("ssmmessages:", "ec2messages:")
 
 STATEMENTS: dict[str, list[policies.Statement]] = {
@@ -29,7 +28,7 @@ STATEMENTS: dict[str, list[policies.Statement]] = {
     "take_address": policies.take_address(REGION, STACK),
     "control": policies.control(REGION, STACK, BUCKET),
     "discover": [policies.discover()],
-    "machine": policies.machine([])["Statement"],
+    "machine": policies.machine(REGION, [])["Statement"],
 }
 
 
@@ -96,4 +95,4 @@ def test_the_bucket_refuses_what_does_not_come_by_tls() -> None:
 def test_policies_fit_into_a_roles_inline_limit() -> None:
     """IAM: 10,240 characters for all inline policies of a role."""
     everything = [statement for statements in STATEMENTS.values() for statement in statements]
-    assert len(json.dumps(policies.machine(everything), separators=(",", ":"))) < 10_240
+    assert len(json.dumps(policies.machine(REGION, everything), separators=(",", ":"))) < 10_240

@@ -34,8 +34,8 @@ OPEN = {
     "ecr:GetAuthorizationToken",
 }
 """Actions for which the service authorization reference names no resource."""
-AGENT = ("ec2messages:*", "ssmmessages:*", "ssm:UpdateInstanceInformation")
-"""What Session Manager's agent calls; a machine's id is not known when its role is made."""
+AGENT = ("ec2messages:*", "ssmmessages:*")
+"""The channels of Session Manager's agent, which know no resource either."""
 OF_STACK = {
     "autoscaling:CompleteLifecycleAction",
     "autoscaling:RecordLifecycleActionHeartbeat",
@@ -57,8 +57,8 @@ ESCALATION = (
 """With these a machine could give itself more than it has; tagging would undo every condition on tags."""
 PARLIAMENT = ("--from", "parliament==1.6.4", "--with", "setuptools<81", "python", "-W", "ignore", "-c")
 CLOUDSPLAINING = ("cloudsplaining==0.9.1", "scan-policy-file", "-i")
-ACCEPTED = {"ecr:GetAuthorizationToken", "ssm:UpdateInstanceInformation"}
-"""What cloudsplaining finds and we keep: a registry token opens only what the role may pull; the other one is `AGENT`'s."""
+ACCEPTED = {"ecr:GetAuthorizationToken"}
+"""What cloudsplaining finds and we keep: a registry token opens only what the role may pull."""
 WIDE = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "iam:PassRole", "ec2:RunInstances"], "Resource": "*"}],

@@ -122,7 +122,7 @@ def test_two_services_of_one_directory_share_its_image(deployment: Any) -> None:
 
 def test_fixed_machines_have_names_in_the_private_zone(deployment: Any) -> None:
     route53 = deployment.client("route53")
-    (zone,) = route53.list_hosted_zones()["HostedZones"]
+    zone = route53.get_hosted_zone(Id=deployment.id_of("aws:route53/zone:Zone", "dns-zone"))["HostedZone"]
     assert zone["Name"] == "dev.mesh.internal."
     assert zone["Config"]["PrivateZone"]
     records = {

@@ -1,0 +1,235 @@
+"""The whole program under every stack, and what stops it before the first resource."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+PLACEHOLDER = "@sha256:" + "0" * 64
+DIGEST = "@sha256:" + "1" * 64
+
+
+def deployable(config: dict[str, Any]) -> dict[str, Any]:
+    """The prod stack as it is once its images are locked."""
+    images = config["envoy-mesh:mesh"]["machines"]["images"]
+    config["envoy-mesh:mesh"]["machines"]["images"] = {name: ref.replace(PLACEHOLDER, DIGEST) for name, ref in images.items()}
+    return config
+
+
+@pytest.fixture(scope="module")
+def prod(run: Callable[..., Any], configs: Callable[[str], dict[str, Any]]) -> Any:
+    return run(deployable(configs("prod")), stack="prod")
+
+
+@pytest.fixture(scope="module")
+def local(run: Callable[..., Any], configs: Callable[[str], dict[str, Any]]) -> Any:
+    return run(configs("local"), stack="local")
+
+
+def counted(program: Any) -> Counter[str]:
+    return Counter(resource.type for resource in program.resources)
+
+
+def test_the_local_stack_declares_the_same_resources_as_dev(dev: Any, local: Any) -> None:
+    def shape(program: Any) -> set[tuple[str, str]]:
+        return {(r.type, r.name) for r in program.resources if not r.name.startswith("firewall-edge-from-internet")}
+
+    assert shape(local) == shape(dev)
+    assert counted(local) == counted(dev)
+
+
+def test_prod_spreads_over_three_zones_with_a_gateway_each(prod: Any) -> None:
+    assert counted(prod)["aws:ec2/subnet:Subnet"] == 9
+    assert counted(prod)["aws:ec2/natGateway:NatGateway"] == 3
+    zones = {subnet.inputs["availabilityZone"] for subnet in prod.of("aws:ec2/subnet:Subnet")}
+    assert zones == {"eu-central-1a", "eu-central-1b", "eu-central-1c"}
+
+
+def test_prod_protects_what_holds_data(prod: Any, dev: Any) -> None:
+    assert {resource.name for resource in prod.resources if resource.protect} == {"database-data-volume", "document-bucket"}
+    assert not [resource for resource in dev.resources if resource.protect]
+    assert {bucket.inputs["forceDestroy"] for bucket in prod.of("aws:s3/bucket:Bucket")} == {False}
+    assert {repository.inputs["forceDelete"] for repository in prod.of("aws:ecr/repository:Repository")} == {False}
+    assert {secret.inputs["recoveryWindowInDays"] for secret in prod.of("aws:secretsmanager/secret:Secret")} == {7}
+
+
+def test_without_nat_every_api_that_machines_call_has_an_endpoint(unrouted: Any) -> None:
+    endpoints = [endpoint.inputs for endpoint in unrouted.of("aws:ec2/vpcEndpoint:VpcEndpoint")]
+    names = {endpoint["serviceName"].removeprefix("com.amazonaws.eu-central-1.") for endpoint in endpoints}
+    assert names == {
+        *("ecr.api", "ecr.dkr", "ssm", "ssmmessages", "ec2messages", "ec2", "autoscaling"),
+        *("secretsmanager", "logs", "monitoring", "sts", "s3"),
+    }
+    assert all(endpoint["privateDnsEnabled"] for endpoint in endpoints if endpoint["vpcEndpointType"] == "Interface")
+    assert unrouted.of("aws:ec2/natGateway:NatGateway") == []
+
+
+def test_a_public_zone_gets_the_edges_addresses(unrouted: Any) -> None:
+    record = unrouted.one("aws:route53/record:Record", "public-dns-dev.mesh.internal")
+    assert record.inputs["records"] == ["publicIp-of-edge-address-0", "publicIp-of-edge-address-1"]
+
+
+def test_a_mesh_without_a_database_has_none_of_its_parts(run: Callable[..., Any], configs: Callable[[str], dict[str, Any]]) -> None:
+    config = configs("dev")
+    mesh = config["envoy-mesh:mesh"]
+    del mesh["database"]
+    for service in mesh["services"].values():
+        service["calls"] = [callee for callee in service.get("calls", []) if callee != "postgres"]
+    program = run(config)
+    assert not [resource.name for resource in program.resources if "database" in resource.name or "postgres" in resource.name]
+    assert "database" not in program.stack_outputs
+
+
+def test_a_preview_knows_every_resource(run: Callable[..., Any], configs: Callable[[str], dict[str, Any]], prod: Any) -> None:
+    program = run(configs("prod"), stack="prod", preview=True)
+    assert {(r.type, r.name) for r in program.resources} == {(r.type, r.name) for r in prod.resources}
+
+
+def test_the_outputs_are_those_that_people_and_tools_read(dev: Any) -> None:
+    outputs = dev.stack_outputs
+    assert set(outputs) == {
+        "edgeUrls",
+        "edgeAddresses",
+        "caCertificate",
+        "controlPlane",
+        "database",
+        "monitoring",
+        "services",
+        "vpcId",
+    }
+    assert outputs["edgeUrls"] == ["https://publicIp-of-edge-address-0", "https://publicIp-of-edge-address-1"]
+    assert outputs["controlPlane"]["addresses"] == ["10.20.24.4", "10.20.56.4"]
+    assert outputs["database"]["address"] == "10.20.24.12"
+    assert outputs["services"]["service-1"]["prefix"] == "/service-1"
+    assert "prefix" not in outputs["services"]["grpc-1"]
+
+
+def test_a_port_other_than_443_is_in_the_urls(local: Any) -> None:
+    assert all(url.endswith(":8443") for url in local.stack_outputs["edgeUrls"])
+
+
+def test_a_changed_route_changes_the_document_and_nothing_else(
+    run: Callable[..., Any], configs: Callable[[str], dict[str, Any]], dev: Any
+) -> None:
+    config = configs("dev")
+    config["envoy-mesh:mesh"]["services"]["service-1"]["routes"] = [{"prefix": "/other"}]
+    before = {(r.type, r.name): r.inputs for r in dev.resources}
+    after = {(r.type, r.name): r.inputs for r in run(config).resources}
+    assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} == {
+        ("aws:s3/bucketObjectv2:BucketObjectv2", "document-mesh")
+    }
+
+
+def test_a_further_service_touches_no_machine_but_its_own(
+    run: Callable[..., Any], configs: Callable[[str], dict[str, Any]], dev: Any
+) -> None:
+    config = configs("dev")
+    config["envoy-mesh:mesh"]["services"]["httpbin"] = {
+        "image": {"ref": "kennethreitz/httpbin:1.0"},
+        "port": 8080,
+        "routes": [{"prefix": "/httpbin"}],
+    }
+    before = {(r.type, r.name): r.inputs for r in dev.resources}
+    after = {(r.type, r.name): r.inputs for r in run(config).resources}
+    changed = {name for name in before if before[name] != after.get(name)}
+    assert changed == {("aws:s3/bucketObjectv2:BucketObjectv2", "document-mesh")}
+
+
+def test_a_further_zone_replaces_no_subnet(run: Callable[..., Any], configs: Callable[[str], dict[str, Any]], dev: Any) -> None:
+    config = configs("dev")
+    config["envoy-mesh:mesh"]["network"]["zones"] = 3
+    after = {subnet.name: subnet.inputs for subnet in run(config).of("aws:ec2/subnet:Subnet")}
+    assert all(after[subnet.name] == subnet.inputs for subnet in dev.of("aws:ec2/subnet:Subnet"))
+    assert len(after) == 9
+
+
+class TestMistakes:
+    @pytest.fixture
+    def refused(
+        self, run: Callable[..., Any], configs: Callable[[str], dict[str, Any]], caplog: pytest.LogCaptureFixture, monkeypatch: Any
+    ) -> Callable[..., str]:
+        """Runs the program with a changed config; returns what it says when it ends before the first resource."""
+
+        def run_refused(change: Callable[[dict[str, Any]], object], *, stack: str = "dev", preview: bool = False) -> str:
+            said: list[str] = []
+            monkeypatch.setattr("pulumi.log.error", lambda message, *_, **__: said.append(message))
+            made: list[str] = []
+            monkeypatch.setattr("components.network.Network.__init__", lambda *_, **__: made.append("network"))
+            config = configs(stack)
+            change(config)
+            with pytest.raises(SystemExit) as ended:
+                run(config, stack=stack, preview=preview)
+            assert ended.value.code == 1
+            assert made == []
+            return "\n".join(said)
+
+        return run_refused
+
+    def test_all_mistakes_come_at_once(self, refused: Callable[..., str]) -> None:
+        def change(config: dict[str, Any]) -> None:
+            mesh = config["envoy-mesh:mesh"]
+            mesh["services"]["service-1"]["replicas"] = {"min": 5, "max": 2}
+            mesh["domain"] = "x"
+            config["envoy-mesh:zoneNames"] = ["eu-west-1a"]
+            del config["aws:region"]
+
+        said = refused(change)
+        assert said.startswith("4 mistakes in the stack config:")
+        for place in ("services.service-1.replicas", "envoy-mesh:mesh.domain", "envoy-mesh:zoneNames", "aws:region"):
+            assert place in said
+
+    def test_a_missing_mesh_is_named(self, refused: Callable[..., str]) -> None:
+        assert "envoy-mesh:mesh = None: a mesh is a mapping" in refused(lambda config: config.pop("envoy-mesh:mesh"))
+
+    def test_text_in_place_of_the_mesh_is_refused(self, refused: Callable[..., str]) -> None:
+        assert "a mesh is a mapping" in refused(lambda config: config.update({"envoy-mesh:mesh": "hello: world"}))
+
+    def test_loopback_on_aws_is_refused(self, refused: Callable[..., str]) -> None:
+        said = refused(lambda config: config["envoy-mesh:mesh"]["network"].update(cidr="127.20.0.0/16"))
+        assert "no VPC on AWS can have it" in said
+
+    def test_a_local_stack_outside_loopback_is_refused(self, refused: Callable[..., str]) -> None:
+        said = refused(lambda config: config["envoy-mesh:mesh"]["network"].update(cidr="10.20.0.0/16"), stack="local")
+        assert "a local stack's machines live on loopback" in said
+
+    def test_too_many_services_for_the_edges_group_are_refused_by_name(self, refused: Callable[..., str]) -> None:
+        def change(config: dict[str, Any]) -> None:
+            image = {"build": "apps/http_service"}
+            for number in range(60):
+                services = config["envoy-mesh:mesh"]["services"]
+                services[f"more-{number}"] = {"image": image, "port": 8080, "routes": [{"prefix": f"/more-{number}"}]}
+
+        assert "security group 'edge' needs 62 rules out, the quota is 60" in refused(change)
+
+    @pytest.mark.parametrize(
+        ("zones", "rule"),
+        [
+            (["eu-central-1a"], "2 zones, each named once"),
+            (["eu-central-1a", "eu-central-1a"], "2 zones, each named once"),
+            (["eu-central-1a", "us-east-1b"], "names of eu-central-1's zones"),
+            ("eu-central-1a", "names of eu-central-1's zones"),
+        ],
+    )
+    def test_zone_names_must_be_the_regions_and_as_many_as_the_mesh_has(
+        self, refused: Callable[..., str], zones: object, rule: str
+    ) -> None:
+        assert rule in refused(lambda config: config.update({"envoy-mesh:zoneNames": json.dumps(zones)}))
+
+    def test_a_public_zone_is_named_by_its_id(self, refused: Callable[..., str]) -> None:
+        said = refused(lambda config: config.update({"envoy-mesh:publicZone": "example.com"}))
+        assert "a hosted zone's id is Z and capital letters and digits" in said
+
+    def test_production_deploys_no_placeholder_for_a_digest(self, refused: Callable[..., str]) -> None:
+        said = refused(lambda config: None, stack="prod")
+        assert said.count("this digest is a placeholder") == 5
+
+    def test_production_keeps_its_state_under_a_kms_key(
+        self, refused: Callable[..., str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("settings.PROJECT_DIRECTORY", tmp_path)
+        said = refused(deployable, stack="prod")
+        assert "secretsprovider = (not set): production keeps the secrets in the stack's state under a KMS key" in said
+        (tmp_path / "Pulumi.prod.yaml").write_text("secretsprovider: passphrase\n")
+        assert "secretsprovider = 'passphrase'" in refused(deployable, stack="prod")
