@@ -14,6 +14,9 @@ from local.machines.user_data import read_machine_env
 REPOSITORY = Path(__file__).resolve().parents[2]
 """Where our own programs are imported from: the images of ours hold the same tree."""
 
+INDEX_ACCESS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy")
+"""How programs that download reach what they download from, besides uv's own settings."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MachineContext:
@@ -44,9 +47,11 @@ class MachineContext:
     def process_environment(self, service: ComposeService) -> dict[str, str]:
         """What a container of the service would see, and the few variables that stand in for image and instance role.
 
-        Nothing is inherited but PATH: a developer's credentials and settings stay out.
+        Nothing is inherited but PATH and how this host reaches package indexes, from which local commands such as `uvx`
+        take what a machine on AWS takes from a registry: a developer's credentials and settings stay out.
         """
         values = {
+            **{name: value for name, value in os.environ.items() if name in INDEX_ACCESS or name.startswith("UV_")},
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
             "HOME": str(self.root / "root"),
             "TMPDIR": str(self.root / "tmp"),
