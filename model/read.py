@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from model import words
 from model.edge import EdgeSpec
 from model.problems import ConfigError, Problem, problems_of, shown
 from model.rules import Parts, check
@@ -49,6 +50,7 @@ def _parts(mesh: MeshSpec, *, local: bool, root: str) -> Parts:
         services=mesh.services,
         names=tuple(mesh.services),
         wants_database=mesh.database is not None,
+        domain=mesh.domain,
     )
 
 
@@ -68,7 +70,15 @@ def _salvage(data: Mapping[str, Any], *, local: bool, root: str) -> Parts:
         services=readable,
         names=tuple(str(name) for name in services),
         wants_database=data.get("database") is not None,
+        domain=_read_domain(data.get("domain")),
     )
+
+
+def _read_domain(value: object) -> str | None:
+    try:
+        return words.domain(value)
+    except ValueError:
+        return None
 
 
 def _read_service(value: object) -> ServiceSpec | None:

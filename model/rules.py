@@ -3,11 +3,12 @@
 A rule works on the parts that could be read, so one bad value does not hide mistakes elsewhere.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from model import edge_rules
-from model.contract import MACHINE_PORTS, METRICS_PORT, ORIGIN_PORT, POSTGRES_PORT
+from model import auth_rules, edge_rules, tls_rules
+from model.contract import LOCAL_POSTGRES_VERSION, MACHINE_PORTS, METRICS_PORT, ORIGIN_PORT, POSTGRES_PORT
 from model.edge import EdgeSpec
 from model.problems import Problem, suggestion
 from model.spec import LOCAL_NETWORK, DatabaseSpec, MachinesSpec, NetworkSpec, QuotasSpec, ServiceSpec
@@ -19,6 +20,9 @@ RULES_EVERY_GROUP_HAS = 5
 SUBNET_BITS = 4
 """A private subnet is the VPC's range divided by 2 to this power (see components.subnets)."""
 AWS_RESERVED_ADDRESSES = 5
+_ANY_DOMAIN = ""
+OFFICIAL_POSTGRES = re.compile(r"(?:^|/)postgres:(?P<major>[0-9]+)")
+"""The official image's tag begins with the major version; other images count as they like, and a digest tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Parts:
     """Names of all services, also of those that could not be read."""
     wants_database: bool = False
     """Whether the config has a `database`, readable or not."""
+    domain: str | None = None
 
 
 def check(parts: Parts) -> list[Problem]:
@@ -71,12 +76,33 @@ def _production_pins_digests(parts: Parts) -> Iterator[Problem]:
         return
     refs = {f"services.{name}.image.ref": service.image.ref for name, service in parts.services.items() if service.image.ref}
     if parts.machines is not None:
-        refs |= {f"machines.images.{name}": ref for name, ref in parts.machines.images.model_dump().items()}
+        refs |= {f"machines.images.{name}": ref for name, ref in parts.machines.images_with(parts.database).items()}
     for place, ref in refs.items():
         if "@sha256:" not in ref:
             yield Problem(
                 f"{parts.root}.{place}", repr(ref), "production runs images by digest", f"write {ref.split(':')[0]}@sha256:<digest>"
             )
+
+
+def _postgres_is_of_the_databases_version(parts: Parts) -> Iterator[Problem]:
+    if parts.database is None:
+        return
+    version, image = parts.database.version, parts.machines.images.postgres if parts.machines else None
+    match = OFFICIAL_POSTGRES.search(image or "")
+    if match and match["major"] != version:
+        yield Problem(
+            f"{parts.root}.machines.images.postgres",
+            repr(image),
+            f"the image is Postgres {match['major']}, `database.version` says {version}",
+            f"make both the same, or remove the image: `postgres:{version}` is the default",
+        )
+    if parts.local and version != LOCAL_POSTGRES_VERSION:
+        yield Problem(
+            f"{parts.root}.database.version",
+            repr(version),
+            f"the Postgres of a local stack is {LOCAL_POSTGRES_VERSION}, whatever the version is elsewhere",
+            f'write "{LOCAL_POSTGRES_VERSION}" in the local stack\'s file',
+        )
 
 
 def _elastic_ips_are_enough(parts: Parts) -> Iterator[Problem]:
@@ -107,6 +133,8 @@ def _edge_ports_differ(parts: Parts) -> Iterator[Problem]:
 def _edge_is_consistent(parts: Parts) -> Iterator[Problem]:
     if parts.edge is not None:
         yield from edge_rules.check(parts.root, parts.edge, parts.services)
+        yield from tls_rules.check(parts.root, parts.edge, parts.services, domain=parts.domain)
+        yield from auth_rules.check(parts.root, parts.edge, parts.services, production=parts.production)
 
 
 def _replicas_are_ordered(parts: Parts) -> Iterator[Problem]:
@@ -148,18 +176,21 @@ def _routes_belong_to_http_services(parts: Parts) -> Iterator[Problem]:
 
 
 def _routes_are_unique(parts: Parts) -> Iterator[Problem]:
-    owners: dict[str, str] = {}
+    owners: dict[tuple[str, str], str] = {}
     for name, service in parts.services.items():
         for index, route in enumerate(service.routes):
             place = f"services.{name}.routes[{index}].prefix"
-            if first := owners.get(route.prefix):
+            keys = [(domain, route.prefix) for domain in route.domains or [_ANY_DOMAIN]]
+            if taken := next((key for key in keys if key in owners), None):
+                where = f" for {taken[0]}" if taken[0] else ""
                 yield Problem(
                     f"{parts.root}.{place}",
                     repr(route.prefix),
-                    f"the same prefix stands at {parts.root}.{first}",
-                    "give one of them another prefix",
+                    f"the same prefix{where} stands at {parts.root}.{owners[taken]}",
+                    "give one of them another prefix, or other `domains`",
                 )
-            owners.setdefault(route.prefix, place)
+            for key in keys:
+                owners.setdefault(key, place)
 
 
 def _calls_lead_somewhere(parts: Parts) -> Iterator[Problem]:
@@ -269,6 +300,7 @@ _RULES = (
     _network_fits_the_runtime,
     _aws_stacks_pin_their_image,
     _production_pins_digests,
+    _postgres_is_of_the_databases_version,
     _elastic_ips_are_enough,
     _edge_ports_differ,
     _edge_is_consistent,

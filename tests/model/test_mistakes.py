@@ -30,6 +30,8 @@ observability: {prometheus: {retention: 15d}}
 
 REMOVED = object()
 WEB = "services.web"
+ISSUER = {"issuer": "https://login.example.com", "audiences": ["mesh"]}
+LOGIN = {"login": {"clientId": "mesh", "clientSecret": "/team/oauth-secret"}}
 
 MISTAKES: list[tuple[str, Any, str, str, str]] = [
     # place changed, new value, path in the message, part of the rule, part of the fix
@@ -58,6 +60,59 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("edge.http", 9901, "mesh.edge.http", "admin interface", "another port"),
     ("edge.https", 8444, "mesh.edge.https", "outer edges", "another port"),
     ("edge.tls.mode", "manual", "mesh.edge.tls.mode", "'secret' or 'acme'", "self-signed"),
+    ("edge.tls", {"mode": "secret"}, "mesh.edge.tls.secret", "mode `secret` needs it", "secret: /team/edge-tls"),
+    ("edge.tls", {"secret": "/team/tls"}, "mesh.edge.tls.secret", "mode `self-signed` does not read it", "mode: secret"),
+    ("edge.tls", {"mode": "secret", "secret": "tls"}, "mesh.edge.tls.secret", "SSM parameter's name", "/team/api-key"),
+    ("edge.tls", {"certificates": [{"domains": [], "secret": "/a"}]}, "mesh.edge.tls.certificates[0].domains", "at least 1", "domains"),
+    (
+        "edge.tls",
+        {"certificates": [{"domains": ["a.example.com"], "secret": "/a"}, {"domains": ["b.example.com", "a.example.com"], "secret": "/b"}]},
+        "mesh.edge.tls.certificates[1].domains[1]",
+        "a certificate already, at mesh.edge.tls.certificates[0].domains[0]",
+        "remove one",
+    ),
+    (
+        "edge.tls",
+        {"certificates": [{"domains": ["a.example.com"], "secret": "/a"}, {"domains": ["b.example.com"], "secret": "/a"}]},
+        "mesh.edge.tls.certificates[1].secret",
+        "the same certificate stands at mesh.edge.tls.certificates[0].secret",
+        "in one entry",
+    ),
+    (
+        "edge.tls",
+        {"mode": "secret", "secret": "/a", "certificates": [{"domains": ["a.example.com"], "secret": "/a"}]},
+        "mesh.edge.tls.certificates[0].secret",
+        "the same certificate stands at mesh.edge.tls.secret",
+        "in one entry",
+    ),
+    (
+        f"{WEB}.routes",
+        [{"prefix": "/w", "domains": ["shop.example.com"]}],
+        f"mesh.{WEB}.routes[0].domains",
+        "no certificate of the edge",
+        "mesh.edge.tls.certificates",
+    ),
+    (
+        f"{WEB}.routes",
+        [{"prefix": "/w", "domains": ["a.b.dev.mesh.internal"]}],
+        f"mesh.{WEB}.routes[0].domains",
+        "no certificate of the edge",
+        "a name below dev.mesh.internal",
+    ),
+    (
+        f"{WEB}.routes",
+        [{"prefix": "/w", "domains": ["a.dev.mesh.internal", "a.dev.mesh.internal"]}],
+        f"mesh.{WEB}.routes[0].domains[1]",
+        "in the list already",
+        "remove it",
+    ),
+    (
+        f"{WEB}.routes",
+        [{"prefix": "/w", "domains": ["a.dev.mesh.internal"]}, {"prefix": "/w", "domains": ["b.dev.mesh.internal", "a.dev.mesh.internal"]}],
+        f"mesh.{WEB}.routes[1].prefix",
+        "the same prefix for a.dev.mesh.internal stands at mesh.services.web.routes[0].prefix",
+        "other `domains`",
+    ),
     ("edge.instanceType", "small", "mesh.edge.instanceType", "family.size", "t3.small"),
     ("machines.ami", REMOVED, "mesh.machines.ami", "names the machine image", "machines: {ami: ami-…}"),
     ("machines.ami", "ubuntu", "mesh.machines.ami", "hex digits", "ami-0123456789abcdef0"),
@@ -157,6 +212,13 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("database.engine", "mysql", "mesh.database.engine", "'postgres'", "postgres"),
     ("database.version", 18, "mesh.database.version", "must be text", '"18"'),
     ("database.version", "9", "mesh.database.version", "is one of 14", '"18"'),
+    (
+        "machines.images",
+        {"postgres": "postgres:17.2"},
+        "mesh.machines.images.postgres",
+        "is Postgres 17, `database.version`",
+        "postgres:18",
+    ),
     ("database.storage", "20GB", "mesh.database.storage", "GiB or TiB", "20GiB"),
     ("database.storage", "17TiB", "mesh.database.storage", "at most 16384 GiB", "16TiB"),
     ("observability.prometheus.retention", "two weeks", "mesh.observability.prometheus.retention", "h, d, w or y", "15d"),
@@ -165,6 +227,33 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("production", True, "mesh.services.api.image.ref", "by digest", "registry/api@sha256:<digest>"),
     ("production", "yes", "mesh.production", "valid boolean", "production: true"),
     ("service", {}, "mesh.service", "not known here", "did you mean 'services'?"),
+    (f"{WEB}.routes", [{"prefix": "/a", "auth": "jwt"}], f"mesh.{WEB}.routes[0].auth", "no issuer whose tokens", "mesh.edge.auth"),
+    (f"{WEB}.routes", [{"prefix": "/a", "require": {"scopes": ["x"]}}], f"mesh.{WEB}.routes[0].require", "no token that", "auth: jwt"),
+    (f"{WEB}.routes", [{"prefix": "/a", "require": {}}], f"mesh.{WEB}.routes[0].require", "requires nothing", "scopes"),
+    (f"{WEB}.routes", [{"prefix": "/a", "auth": "password"}], f"mesh.{WEB}.routes[0].auth", "'jwt' or 'login'", "jwt"),
+    ("edge.auth", {"issuer": "login.example.com", "audiences": ["a"]}, "mesh.edge.auth.issuer", "https URL", "https://login.example.com"),
+    ("edge.auth", {"issuer": "http://example.com", "audiences": ["a"]}, "mesh.edge.auth.issuer", "https URL", "https://"),
+    ("edge.auth", {"issuer": "builtin", "audiences": []}, "mesh.edge.auth.audiences", "at least 1 item", "[mesh]"),
+    ("edge.auth", {"issuer": "builtin", "audiences": ["a"], "jwks": "https://a.example"}, "mesh.edge.auth.jwks", "are known", "remove"),
+    (
+        "edge.auth",
+        {"issuer": "builtin", "audiences": ["a"], "login": {"clientId": "mesh", "clientSecret": "/a"}},
+        "mesh.edge.auth.login.clientSecret",
+        "made with the stack",
+        "remove",
+    ),
+    ("edge.auth", ISSUER | {"login": {"clientId": "a"}}, "mesh.edge.auth.login.clientSecret", "a secret", "/team/oauth-secret"),
+    ("edge.auth", ISSUER | {"tokenEndpoint": "https://a.example"}, "mesh.edge.auth", "nobody asks for them", "login"),
+    ("edge.auth", ISSUER | LOGIN | {"tokenEndpoint": "https://a.example"}, "mesh.edge.auth", "two endpoints", "authorizationEndpoint"),
+    ("edge.auth", ISSUER | LOGIN | {"jwks": "https://a.example"}, "mesh.edge.auth.jwks", "nothing is discovered", "remove `jwks`"),
+    ("edge.auth", ISSUER | {"claimsToHeaders": {"user": "sub"}}, "mesh.edge.auth.claimsToHeaders.user", "starts with x-", "x-user"),
+    (
+        "edge.auth",
+        ISSUER | {"claimsToHeaders": {"x-jwt-payload": "sub"}},
+        "mesh.edge.auth.claimsToHeaders.x-jwt-payload",
+        "the whole payload",
+        "x-user",
+    ),
 ]
 
 
@@ -215,6 +304,20 @@ def test_all_mistakes_are_told_at_once_also_those_between_values_that_are_right_
     ]
 
 
+def test_a_prefix_may_stand_once_for_each_domain_and_once_for_all_others() -> None:
+    config = changed("edge.tls", {"certificates": [{"domains": ["shop.example.com"], "secret": "/team/shop"}]})
+    prefix = "/same"
+    config["services"]["web"]["routes"] = [{"prefix": prefix}, {"prefix": prefix, "domains": ["dev.mesh.internal"]}]
+    config["services"]["api"]["routes"] = [{"prefix": prefix, "domains": ["shop.example.com", "a.dev.mesh.internal"]}]
+    assert read_mesh(config).services["api"].routes[0].domains == ["shop.example.com", "a.dev.mesh.internal"]
+
+
+def test_in_mode_secret_any_domain_may_have_routes_since_only_its_certificate_says_what_it_is_for() -> None:
+    config = changed("edge.tls", {"mode": "secret", "secret": "/team/edge-tls"})
+    config["services"]["web"]["routes"] = [{"prefix": "/w", "domains": ["shop.example.com"]}]
+    assert read_mesh(config).edge.tls.secret == "/team/edge-tls"
+
+
 def test_two_called_tcp_services_cannot_share_a_port_of_the_callers_loopback() -> None:
     config = changed("services.web.calls", ["queue", "cache"])
     config["services"]["cache"] = {"protocol": "tcp", "image": {"ref": "cache:1"}, "port": 6379}
@@ -230,6 +333,27 @@ def test_groups_larger_than_the_subnets_are_refused_with_the_sum() -> None:
         read_mesh(config)
 
 
+def test_routes_keep_off_the_paths_of_logins_and_of_the_builtin_issuer() -> None:
+    config = changed("edge.auth", {"issuer": "builtin", "audiences": ["mesh"], "login": {"clientId": "mesh"}})
+    config["services"]["web"]["routes"] = [{"prefix": "/identity/x"}, {"prefix": "/oauth2"}, {"prefix": "/identityx", "auth": "login"}]
+    with pytest.raises(ConfigError) as caught:
+        read_mesh(config)
+    assert [problem.path for problem in caught.value.problems] == [f"mesh.{WEB}.routes[0].prefix", f"mesh.{WEB}.routes[1].prefix"]
+
+
+def test_a_login_needs_a_client_at_the_issuer() -> None:
+    config = changed("edge.auth", ISSUER)
+    config["services"]["web"]["routes"][0]["auth"] = "login"
+    with pytest.raises(ConfigError, match=r"the edge has no login.*clientId"):
+        read_mesh(config)
+
+
+def test_production_refuses_the_builtin_issuer() -> None:
+    config = changed("edge.auth", {"issuer": "builtin", "audiences": ["mesh"]}) | {"production": True}
+    with pytest.raises(ConfigError, match=r"edge.auth.issuer = 'builtin': .* everybody in who knows one password"):
+        read_mesh(config)
+
+
 def test_a_local_stack_needs_loopback_and_a_command_for_each_pulled_image() -> None:
     with pytest.raises(ConfigError) as caught:
         read_mesh(GOOD, local=True)
@@ -238,6 +362,21 @@ def test_a_local_stack_needs_loopback_and_a_command_for_each_pulled_image() -> N
         "mesh.services.api.image",
         "mesh.services.queue.image",
     ]
+
+
+def test_a_local_stack_has_the_postgres_that_it_has() -> None:
+    config = changed("database.version", "17")
+    with pytest.raises(ConfigError) as caught:
+        read_mesh(config, local=True)
+    (problem,) = [problem for problem in caught.value.problems if problem.path == "mesh.database.version"]
+    assert "the Postgres of a local stack is 18" in problem.rule
+
+
+def test_the_databases_version_names_its_image_where_none_is_named() -> None:
+    config = changed("database.version", "16")
+    assert read_mesh(config).images["postgres"] == "postgres:16"
+    config["machines"]["images"] = {"postgres": "registry/postgres-ha:2.1"}
+    assert read_mesh(config).images["postgres"] == "registry/postgres-ha:2.1"
 
 
 @pytest.mark.parametrize("data", [None, [], "mesh", 3])
