@@ -120,7 +120,7 @@ class Engine:
             except CommandError as error:
                 if self.command.interrupted:
                     raise Stop("interrupted; the state is kept, `./mesh up` goes on from here.", Exit.INTERRUPTED) from error
-                raise Stop(_reason(watch, error, Path(self.log.name))) from error
+                raise Stop(_reason(watch, error)) from error
         if self.command.interrupted:
             raise Stop("interrupted; the state is kept, `./mesh up` goes on from here.", Exit.INTERRUPTED)
         return watch
@@ -177,7 +177,7 @@ def _program_noise(log: TextIO) -> Iterator[None]:
     log.flush()
 
 
-def _reason(watch: Watch, error: CommandError, log: Path) -> str:
+def _reason(watch: Watch, error: CommandError) -> str:
     last = str(error).strip().splitlines()[-1].strip().removeprefix("stderr: ").removeprefix("error: ")
     reasons = list(dict.fromkeys(watch.errors)) or [last]
-    return "\n".join(["the engine could not finish:", *(f"  {reason}" for reason in reasons), f"Its whole log: {log}"])
+    return "\n".join(["the engine could not finish:", *(f"  {reason}" for reason in reasons)])

@@ -48,7 +48,12 @@ def up(stack: str, directory: Path | None) -> None:
             _start_over_if_never_done(session, engine)
             lay_out(REPO, file, session.state.workspace)
             supervisor = _start(session, engine, file, cidr)
-            watch = _deploy(session, engine, file, supervisor, log)
+            try:
+                watch = _deploy(session, engine, file, supervisor, log)
+            except Stop as stop:
+                if stop.code is Exit.FAILED:
+                    err.print(f"the engine's whole log: {session.engine_log}", markup=False)
+                raise
         _keep_outputs(session, watch)
         machines = _wait_healthy(supervisor)
     _report(session, machines, time.monotonic() - started)
