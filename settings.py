@@ -137,8 +137,9 @@ def _unlocked_images(mesh: MeshSpec) -> list[Problem]:
     if pulumi.runtime.is_dry_run():
         return []
     rule = "this digest is a placeholder, no image has it"
+    fix = "write the digest that `docker buildx imagetools inspect {}:<tag>` shows"
     return [
-        Problem(f"{PROJECT}:mesh.machines.images.{name}", repr(ref), rule, "run `./mesh images lock`, which asks the registry")
-        for name, ref in mesh.machines.images.model_dump().items()
+        Problem(f"{PROJECT}:mesh.machines.images.{name}", repr(ref), rule, fix.format(ref.partition("@")[0]))
+        for name, ref in mesh.images.items()
         if ref.endswith(PLACEHOLDER_DIGEST)
     ]

@@ -112,21 +112,42 @@ class PrometheusSpec(Spec):
 
 
 class ObservabilitySpec(Spec):
+    @property
+    def default_image(self) -> str:
+        """The official image of the version."""
+        return f"postgres:{self.version}"
+
     prometheus: PrometheusSpec = PrometheusSpec()
     instance_type: InstanceType = Field("t3.medium", description="an EC2 instance type", examples=["t3.medium"])
 
+    storage: Annotated[str, BeforeValidator(words.storage)] = Field(
+        "20GiB", description="size of the volume that holds the samples", examples=["20GiB"]
+    )
+
+    @property
+    def storage_gib(self) -> int:
+        """Size of the volume in GiB."""
+        return words.gibibytes(self.storage)
 
 class MachineImagesSpec(Spec):
     """Container images that are not ours; by digest where `production` is set."""
 
     envoy: Annotated[str, BeforeValidator(words.image_ref)] = Field(
-        "envoyproxy/envoy:contrib-v1.40.0", examples=["envoyproxy/envoy@sha256:…"]
+        "envoyproxy/envoy:contrib-v1.40.0",
+        description="Envoy of edges and sidecars; a contrib build, which has the Postgres filter",
+        examples=["envoyproxy/envoy@sha256:…"],
     )
-    postgres: Annotated[str, BeforeValidator(words.image_ref)] = Field("postgres:18", examples=["postgres@sha256:…"])
-    prometheus: Annotated[str, BeforeValidator(words.image_ref)] = Field("prom/prometheus:v3.5.0", examples=["prom/prometheus@sha256:…"])
-    grafana: Annotated[str, BeforeValidator(words.image_ref)] = Field("grafana/grafana:12.1.0", examples=["grafana/grafana@sha256:…"])
+    postgres: Annotated[str, BeforeValidator(words.image_ref)] | None = Field(
+        None, description="Postgres of the database machine; default `postgres:<database.version>`", examples=["postgres@sha256:…"]
+    )
+    prometheus: Annotated[str, BeforeValidator(words.image_ref)] = Field(
+        "prom/prometheus:v3.5.0", description="Prometheus of the monitoring machine", examples=["prom/prometheus@sha256:…"]
+    )
+    grafana: Annotated[str, BeforeValidator(words.image_ref)] = Field(
+        "grafana/grafana:12.1.0", description="Grafana of the monitoring machine", examples=["grafana/grafana@sha256:…"]
+    )
     alertmanager: Annotated[str, BeforeValidator(words.image_ref)] = Field(
-        "prom/alertmanager:v0.28.1", examples=["prom/alertmanager@sha256:…"]
+        "prom/alertmanager:v0.28.1", description="Alertmanager of the monitoring machine", examples=["prom/alertmanager@sha256:…"]
     )
 
 
@@ -143,6 +164,11 @@ class QuotasSpec(Spec):
 
     elastic_ips: StrictInt = Field(5, ge=1, description="Elastic IPs of the account in this region", examples=[5])
     rules_per_group: StrictInt = Field(60, ge=1, le=1000, description="rules per security group and direction", examples=[60])
+    def images_with(self, database: DatabaseSpec | None) -> dict[str, str]:
+        """The images by their key, with that of the database's version where none is named; without a database none of Postgres."""
+        named: dict[str, str] = self.images.model_dump(exclude_none=True)
+        return {**named, "postgres": named.get("postgres", database.default_image)} if database else named
+
 
 
 class MeshSpec(Spec):
@@ -175,4 +201,9 @@ class MeshSpec(Spec):
 
     def document(self) -> dict[str, Any]:
         """The mesh as plain JSON data, as the mesh document holds it; `read_mesh` takes it back."""
+    @property
+    def images(self) -> dict[str, str]:
+        """Container images that are not ours, by their key under `machines.images`."""
+        return self.machines.images_with(self.database)
+
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -67,7 +67,7 @@ class AgentConfig(_Strict):
 
     files: dict[Annotated[str, AfterValidator(_below_run_dir)], SecretSource] = {}
     """File below the run directory → what goes into it (mode 0600)."""
-    environment: dict[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], SecretSource] = {}
+    environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], SecretSource] = {}
     """Variable of `secrets.env` → its value."""
     owner: Annotated[int, Field(ge=0)] | None = None
     """uid and gid that get the written files when the agent runs as root; the proxy's or the control plane's user."""

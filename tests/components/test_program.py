@@ -224,6 +224,7 @@ class TestMistakes:
     def test_production_deploys_no_placeholder_for_a_digest(self, refused: Callable[..., str]) -> None:
         said = refused(lambda config: None, stack="prod")
         assert said.count("this digest is a placeholder") == 5
+        assert "docker buildx imagetools inspect envoyproxy/envoy:<tag>" in said
 
     def test_production_keeps_its_state_under_a_kms_key(
         self, refused: Callable[..., str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch

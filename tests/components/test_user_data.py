@@ -199,6 +199,15 @@ def test_a_dollar_sign_in_an_apps_variable_stays_one() -> None:
     assert compose["services"]["app"]["environment"]["PRICE"] == "$$5 $${HOME}"
 
 
+@pytest.mark.parametrize("name", ["API_KEY", "http_proxy", "_Key1"])
+def test_the_agent_takes_every_name_of_a_secret_that_the_config_takes(name: str) -> None:
+    data = facts_of("dev").mesh.document()
+    data["services"]["service-1"]["secrets"] = {name: "/team/key"}
+    facts = StackFacts(stack="dev", region="eu-central-1", mesh=read_mesh(data), control_planes=("10.20.24.4",))
+    files = boot(user_data.render(machine_files.service(facts, "service-1", BUILT)))
+    assert name in AgentConfig.model_validate_json(files["/etc/mesh/agent.json"]).environment
+
+
 def test_user_data_beyond_the_limit_is_refused_with_the_largest_file() -> None:
     noise = base64.b64encode(os.urandom(20_000)).decode()
     files = user_data.MachineFiles(compose={"services": {}}, agent={}, templates={"big.yaml": noise})
