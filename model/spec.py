@@ -106,20 +106,14 @@ class DatabaseSpec(Spec):
         """Size of the data volume in GiB."""
         return words.gibibytes(self.storage)
 
-
-class PrometheusSpec(Spec):
-    retention: Annotated[str, BeforeValidator(words.retention)] = Field("15d", description="how long samples are kept", examples=["15d"])
-
-
-class ObservabilitySpec(Spec):
     @property
     def default_image(self) -> str:
         """The official image of the version."""
         return f"postgres:{self.version}"
 
-    prometheus: PrometheusSpec = PrometheusSpec()
-    instance_type: InstanceType = Field("t3.medium", description="an EC2 instance type", examples=["t3.medium"])
 
+class PrometheusSpec(Spec):
+    retention: Annotated[str, BeforeValidator(words.retention)] = Field("15d", description="how long samples are kept", examples=["15d"])
     storage: Annotated[str, BeforeValidator(words.storage)] = Field(
         "20GiB", description="size of the volume that holds the samples", examples=["20GiB"]
     )
@@ -128,6 +122,12 @@ class ObservabilitySpec(Spec):
     def storage_gib(self) -> int:
         """Size of the volume in GiB."""
         return words.gibibytes(self.storage)
+
+
+class ObservabilitySpec(Spec):
+    prometheus: PrometheusSpec = PrometheusSpec()
+    instance_type: InstanceType = Field("t3.medium", description="an EC2 instance type", examples=["t3.medium"])
+
 
 class MachineImagesSpec(Spec):
     """Container images that are not ours; by digest where `production` is set."""
@@ -158,17 +158,17 @@ class MachinesSpec(Spec):
     images: MachineImagesSpec = MachineImagesSpec()
     control_plane_type: InstanceType = Field("t3.small", description="an EC2 instance type", examples=["t3.small"])
 
+    def images_with(self, database: DatabaseSpec | None) -> dict[str, str]:
+        """The images by their key, with that of the database's version where none is named; without a database none of Postgres."""
+        named: dict[str, str] = self.images.model_dump(exclude_none=True)
+        return {**named, "postgres": named.get("postgres", database.default_image)} if database else named
+
 
 class QuotasSpec(Spec):
     """Limits of the AWS account that a config can exceed; the defaults are AWS's own."""
 
     elastic_ips: StrictInt = Field(5, ge=1, description="Elastic IPs of the account in this region", examples=[5])
     rules_per_group: StrictInt = Field(60, ge=1, le=1000, description="rules per security group and direction", examples=[60])
-    def images_with(self, database: DatabaseSpec | None) -> dict[str, str]:
-        """The images by their key, with that of the database's version where none is named; without a database none of Postgres."""
-        named: dict[str, str] = self.images.model_dump(exclude_none=True)
-        return {**named, "postgres": named.get("postgres", database.default_image)} if database else named
-
 
 
 class MeshSpec(Spec):
@@ -195,15 +195,15 @@ class MeshSpec(Spec):
         wanted = self.database.protect if self.database else None
         return self.production if wanted is None else wanted
 
+    @property
+    def images(self) -> dict[str, str]:
+        """Container images that are not ours, by their key under `machines.images`."""
+        return self.machines.images_with(self.database)
+
     def callers_of(self, callee: str) -> list[str]:
         """Names of the services that list `callee` in their `calls`, in the config's order."""
         return [name for name, service in self.services.items() if callee in service.calls]
 
     def document(self) -> dict[str, Any]:
         """The mesh as plain JSON data, as the mesh document holds it; `read_mesh` takes it back."""
-    @property
-    def images(self) -> dict[str, str]:
-        """Container images that are not ours, by their key under `machines.images`."""
-        return self.machines.images_with(self.database)
-
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
