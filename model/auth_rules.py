@@ -14,8 +14,8 @@ LOGIN_PREFIX = LOGIN_CALLBACK.rpartition("/")[0]
 def check(root: str, edge: EdgeSpec, services: dict[str, ServiceSpec], *, production: bool) -> Iterator[Problem]:
     """All problems of `edge.auth` and of the routes that ask for it."""
     for name, service in services.items():
-        for index, route in enumerate(service.routes):
-            place = f"{root}.services.{name}.routes[{index}]"
+        for part, route in service.edge_routes.items():
+            place = f"{root}.services.{name}.{part}"
             yield from _route(root, place, route, edge.auth)
     if edge.auth:
         yield from _issuer(f"{root}.edge.auth", edge.auth, production=production)

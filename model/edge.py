@@ -15,6 +15,10 @@ Address = Annotated[str, BeforeValidator(edge_words.host_and_port)]
 Domain = Annotated[str, BeforeValidator(words.domain)]
 
 
+GRPC_WEB_HEADERS = ("authorization", "content-type", "grpc-timeout", "x-grpc-web", "x-user-agent")
+"""Request headers of gRPC-Web's own clients."""
+
+
 class CertificateSpec(Spec):
     """A certificate for domains of its own, chosen by SNI; its chain and key are two SSM parameters below `secret`."""
 
@@ -163,11 +167,20 @@ class RouteSpec(Spec):
 
 
 class BridgeSpec(Spec):
-    """HTTP clients for a gRPC service: JSON by `google.api.http`, gRPC-Web, HTTP/1.1 bridge and native gRPC."""
+    """HTTP clients for a gRPC service: JSON by `google.api.http`, gRPC-Web, gRPC over HTTP/1.1 and native gRPC."""
 
-    prefix: Annotated[str, BeforeValidator(words.route_prefix)] = Field(description="a path prefix of the edge", examples=["/grpc-1"])
-    proto: Annotated[str, BeforeValidator(words.build_directory)] = Field(
+    prefix: Annotated[str, BeforeValidator(edge_words.bridge_prefix)] = Field(
+        description="JSON paths and gRPC-Web are below it; native gRPC is also at its own paths", examples=["/grpc-1"]
+    )
+    proto: Annotated[str, BeforeValidator(edge_words.proto_file)] = Field(
         description="the service's proto file, relative to the repository", examples=["apps/protos/info.proto"]
     )
+    timeout: Seconds = Field(15.0, description="time for a call whose client sets no deadline (`grpc-timeout`)", examples=["15s"])
     auth: Auth = Field("public", description="who may come, as for a route", examples=["jwt"])
     cors: CorsSpec | None = Field(None, description="origins of gRPC-Web scripts, as for a route")
+
+    @property
+    def route(self) -> RouteSpec:
+        """What the edge's features see of it: the same as of a route."""
+        cors = self.cors and self.cors.model_copy(update={"headers": sorted({*self.cors.headers, *GRPC_WEB_HEADERS})})
+        return RouteSpec.model_construct(prefix=self.prefix, timeout=self.timeout, auth=self.auth, cors=cors)

@@ -17,9 +17,7 @@ Routes = list[tuple[str, RouteSpec]]
 def check(root: str, edge: EdgeSpec, services: dict[str, ServiceSpec]) -> Iterator[Problem]:
     """All problems of the edge and the routes that could be read."""
     routes = [
-        (f"{root}.services.{name}.routes[{index}]", route)
-        for name, service in services.items()
-        for index, route in enumerate(service.routes)
+        (f"{root}.services.{name}.{part}", route) for name, service in services.items() for part, route in service.edge_routes.items()
     ]
     for rule in _RULES:
         yield from rule(f"{root}.edge", edge, routes)

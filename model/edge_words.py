@@ -1,6 +1,7 @@
 """What one value of the edge's config must look like; see `words`."""
 
 import re
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from model import words
@@ -81,6 +82,22 @@ def limit_key(value: object) -> str:
     if key not in LIMIT_KEYS and not re.fullmatch(rf"{CLAIM_KEY}[A-Za-z0-9_]+", key):
         raise broken(f"a limit is by {', '.join(LIMIT_KEYS)} or {CLAIM_KEY}<name>", "write for example `client`")
     return key
+
+
+def proto_file(value: object) -> str:
+    """A `.proto` file below the repository's root."""
+    path = PurePosixPath(text(value))
+    if path.is_absolute() or ".." in path.parts or path.suffix != ".proto":
+        raise broken("a proto is a .proto file inside the repository", "write for example `apps/protos/info.proto`")
+    return str(path)
+
+
+def bridge_prefix(value: object) -> str:
+    """A path prefix that can stand in a `google.api.http` template."""
+    prefix = words.route_prefix(value)
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix):
+        raise broken("a bridge's prefix is one or more segments of letters, digits and . _ ~ -", "write for example `/grpc-1`")
+    return prefix
 
 
 def region(value: object) -> str:

@@ -175,11 +175,22 @@ def _routes_belong_to_http_services(parts: Parts) -> Iterator[Problem]:
             )
 
 
+def _bridges_lead_to_grpc_services(parts: Parts) -> Iterator[Problem]:
+    for name, service in parts.services.items():
+        if service.bridge and service.protocol != "grpc":
+            yield Problem(
+                f"{parts.root}.services.{name}.bridge",
+                service.bridge.prefix,
+                f"a bridge leads to a gRPC service, this one speaks {service.protocol}",
+                "write `routes` instead" if service.protocol == "http" else "remove it",
+            )
+
+
 def _routes_are_unique(parts: Parts) -> Iterator[Problem]:
     owners: dict[tuple[str, str], str] = {}
     for name, service in parts.services.items():
-        for index, route in enumerate(service.routes):
-            place = f"services.{name}.routes[{index}].prefix"
+        for part, route in service.edge_routes.items():
+            place = f"services.{name}.{part}.prefix"
             keys = [(domain, route.prefix) for domain in route.domains or [_ANY_DOMAIN]]
             if taken := next((key for key in keys if key in owners), None):
                 where = f" for {taken[0]}" if taken[0] else ""
@@ -285,7 +296,7 @@ def _variables_are_the_apps_own(parts: Parts) -> Iterator[Problem]:
 def _security_groups_hold_the_rules(parts: Parts) -> Iterator[Problem]:
     room = parts.quotas.rules_per_group - RULES_EVERY_GROUP_HAS
     for name, service in parts.services.items():
-        callers = sum(name in other.calls for other in parts.services.values()) + bool(service.routes)
+        callers = sum(name in other.calls for other in parts.services.values()) + bool(service.edge_routes)
         for what, count in (("calls", len(service.calls)), ("callers", callers)):
             if count > room:
                 yield Problem(
@@ -307,6 +318,7 @@ _RULES = (
     _replicas_are_ordered,
     _machines_fit_the_subnets,
     _routes_belong_to_http_services,
+    _bridges_lead_to_grpc_services,
     _routes_are_unique,
     _calls_lead_somewhere,
     _ports_are_free,

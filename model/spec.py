@@ -91,6 +91,12 @@ class ServiceSpec(Spec):
         None, min_length=1, description="arguments that replace the image's command", examples=['["serve"]']
     )
 
+    @property
+    def edge_routes(self) -> dict[str, RouteSpec]:
+        """What leads from the edge to the service, by its place in the service's config; a bridge is seen as a route."""
+        routes = {f"routes[{index}]": route for index, route in enumerate(self.routes)}
+        return routes | ({"bridge": self.bridge.route} if self.bridge else {})
+
 
 class DatabaseSpec(Spec):
     engine: Literal["postgres"] = Field("postgres", description="the database engine", examples=["postgres"])

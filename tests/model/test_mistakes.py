@@ -33,6 +33,8 @@ WEB = "services.web"
 ISSUER = {"issuer": "https://login.example.com", "audiences": ["mesh"]}
 LOGIN = {"login": {"clientId": "mesh", "clientSecret": "/team/oauth-secret"}}
 
+BRIDGE = {"prefix": "/grpc", "proto": "apps/protos/info.proto"}
+
 MISTAKES: list[tuple[str, Any, str, str, str]] = [
     # place changed, new value, path in the message, part of the rule, part of the fix
     ("domain", REMOVED, "mesh.domain", "this key is required", "domain: dev.mesh.internal"),
@@ -161,6 +163,14 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     (f"{WEB}.routes", [{"prefix": "/w", "strip": "yes"}], f"mesh.{WEB}.routes[0].strip", "valid boolean", "strip: true"),
     (f"{WEB}.routes", [{"prefix": "/w", "xyzzy": "/x"}], f"mesh.{WEB}.routes[0].xyzzy", "not known here", "use one of"),
     ("services.grpc-1.routes", [{"prefix": "/g"}], "mesh.services.grpc-1.routes", "routes HTTP services only", "remove the routes"),
+    (f"{WEB}.bridge", BRIDGE, f"mesh.{WEB}.bridge", "leads to a gRPC service", "write `routes`"),
+    ("services.queue.bridge", BRIDGE, "mesh.services.queue.bridge", "this one speaks tcp", "remove it"),
+    ("services.grpc-1.bridge", BRIDGE | {"prefix": "/"}, "mesh.services.grpc-1.bridge.prefix", "one or more segments", "/grpc-1"),
+    ("services.grpc-1.bridge", BRIDGE | {"prefix": "/a:b"}, "mesh.services.grpc-1.bridge.prefix", "letters, digits and", "/grpc-1"),
+    ("services.grpc-1.bridge", BRIDGE | {"prefix": "/web"}, "mesh.services.grpc-1.bridge.prefix", "the same prefix", "another"),
+    ("services.grpc-1.bridge", BRIDGE | {"proto": "../x.proto"}, "mesh.services.grpc-1.bridge.proto", "inside the repo", "info.proto"),
+    ("services.grpc-1.bridge", BRIDGE | {"proto": "apps/protos"}, "mesh.services.grpc-1.bridge.proto", "a .proto file", "info.proto"),
+    ("services.grpc-1.bridge", BRIDGE | {"auth": "jwt"}, "mesh.services.grpc-1.bridge.auth", "no issuer", "edge.auth"),
     ("edge.rateLimits", [{"requests": 0}], "mesh.edge.rateLimits[0].requests", "greater than or equal to 1", "requests: 100"),
     ("edge.rateLimits", [{"requests": 9, "by": "user"}], "mesh.edge.rateLimits[0].by", "claim:<name>", "client"),
     ("edge.rateLimits", [{"requests": 9, "per": "10ms"}], "mesh.edge.rateLimits[0].per", "no faster than in 50ms", "per: 1s"),
