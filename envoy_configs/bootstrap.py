@@ -25,9 +25,10 @@ from envoy.extensions.transport_sockets.tls.v3.common_pb2 import (
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, UpstreamTlsContext
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
+from google.protobuf.wrappers_pb2 import UInt32Value
 
 from envoy_configs import metrics, overload, statistics
-from envoy_configs.protos import address, duration, pack
+from envoy_configs.protos import BUFFER_BYTES, address, duration, pack
 from envoy_configs.readable import as_data, to_yaml
 from model.contract import ADMIN_PORT, RUN_DIR, XDS_PORT, NodeId, Role, spiffe_id
 
@@ -84,6 +85,7 @@ def bootstrap(args: BootstrapArgs) -> Bootstrap:
     result.static_resources.clusters.extend([_xds(args), _local_cluster(), metrics.admin_cluster(LOOPBACK)])
     if args.role in (Role.EDGE, Role.OUTER_EDGE):
         result.overload_manager.CopyFrom(overload.manager())
+        result.layered_runtime.CopyFrom(overload.runtime())
     return result
 
 
@@ -137,6 +139,7 @@ def _local_cluster() -> Cluster:
         type=Cluster.EDS,
         eds_cluster_config=Cluster.EdsClusterConfig(eds_config=_over_ads(_LOCAL_CLUSTER_WAIT)),
         connect_timeout=duration(_CONNECT_TIMEOUT),
+        per_connection_buffer_limit_bytes=UInt32Value(value=BUFFER_BYTES),
     )
 
 
@@ -153,6 +156,7 @@ def _xds(args: BootstrapArgs) -> Cluster:
         name=XDS_CLUSTER,
         type=Cluster.STATIC,
         connect_timeout=duration(_CONNECT_TIMEOUT),
+        per_connection_buffer_limit_bytes=UInt32Value(value=BUFFER_BYTES),
         load_assignment=ClusterLoadAssignment(cluster_name=XDS_CLUSTER, endpoints=[LocalityLbEndpoints(lb_endpoints=endpoints)]),
         transport_socket=TransportSocket(name="envoy.transport_sockets.tls", typed_config=pack(_mutual_tls(args.domain))),
     )

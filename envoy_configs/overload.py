@@ -2,7 +2,16 @@
 
 from datetime import timedelta
 
-from envoy.config.overload.v3.overload_pb2 import OverloadAction, OverloadManager, ResourceMonitor, ThresholdTrigger, Trigger
+from envoy.config.bootstrap.v3.bootstrap_pb2 import LayeredRuntime, RuntimeLayer
+from envoy.config.overload.v3.overload_pb2 import (
+    OverloadAction,
+    OverloadManager,
+    ResourceMonitor,
+    ScaledTrigger,
+    ScaleTimersOverloadActionConfig,
+    ThresholdTrigger,
+    Trigger,
+)
 from envoy.extensions.resource_monitors.downstream_connections.v3.downstream_connections_pb2 import DownstreamConnectionsConfig
 from envoy.extensions.resource_monitors.fixed_heap.v3.fixed_heap_pb2 import FixedHeapConfig
 from google.protobuf.message import Message
@@ -12,8 +21,13 @@ from envoy_configs.protos import duration, pack
 HEAP_BYTES = 1 << 30
 """Half of the smallest machine an edge runs on by default (2 GiB)."""
 CONNECTIONS = 20_000
+REQUESTS_AT_ONCE = 10
+"""Of one connection before others have their turn, however many it sends."""
 SHRINK_HEAP_FROM = 0.95
 REFUSE_REQUESTS_FROM = 0.98
+SHORTEN_TIMEOUTS_FROM = 0.80
+"""From here to where the heap shrinks, idle connections and streams are let go ever sooner."""
+SHORTEST_IDLE = timedelta(seconds=10)
 
 _HEAP = "envoy.resource_monitors.fixed_heap"
 _REFRESH = timedelta(milliseconds=250)
@@ -32,8 +46,16 @@ def manager() -> OverloadManager:
         actions=[
             _at("envoy.overload_actions.shrink_heap", SHRINK_HEAP_FROM),
             _at("envoy.overload_actions.stop_accepting_requests", REFUSE_REQUESTS_FROM),
+            _shorter_timeouts(),
         ],
     )
+
+
+def runtime() -> LayeredRuntime:
+    """Fixed values only: without a layer of admin's nothing changes them while Envoy runs."""
+    layer = RuntimeLayer(name="edge")
+    layer.static_layer.update({"http": {"max_requests_per_io_cycle": REQUESTS_AT_ONCE}})
+    return LayeredRuntime(layers=[layer])
 
 
 def _monitor(name: str, config: Message) -> ResourceMonitor:
@@ -42,3 +64,15 @@ def _monitor(name: str, config: Message) -> ResourceMonitor:
 
 def _at(action: str, share: float) -> OverloadAction:
     return OverloadAction(name=action, triggers=[Trigger(name=_HEAP, threshold=ThresholdTrigger(value=share))])
+
+
+def _shorter_timeouts() -> OverloadAction:
+    timer = ScaleTimersOverloadActionConfig.ScaleTimer
+    kinds = (ScaleTimersOverloadActionConfig.HTTP_DOWNSTREAM_CONNECTION_IDLE, ScaleTimersOverloadActionConfig.HTTP_DOWNSTREAM_STREAM_IDLE)
+    scaled = [timer(timer=kind, min_timeout=duration(SHORTEST_IDLE)) for kind in kinds]
+    trigger = ScaledTrigger(scaling_threshold=SHORTEN_TIMEOUTS_FROM, saturation_threshold=SHRINK_HEAP_FROM)
+    return OverloadAction(
+        name="envoy.overload_actions.reduce_timeouts",
+        triggers=[Trigger(name=_HEAP, scaled=trigger)],
+        typed_config=pack(ScaleTimersOverloadActionConfig(timer_scale_factors=scaled)),
+    )

@@ -7,6 +7,9 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
+BUFFER_BYTES = 32768
+"""Read and write buffer of a connection, every listener and cluster (Envoy's edge best practices)."""
+
 
 def address(host: str, port: int) -> Address:
     return Address(socket_address=SocketAddress(address=host, port_value=port))

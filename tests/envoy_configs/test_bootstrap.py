@@ -59,6 +59,7 @@ def test_the_metrics_listener_shows_two_paths_of_admin() -> None:
     (listener,) = data_of(Role.SERVICE, "service-1")["static_resources"]["listeners"]
     assert socket(listener["address"]) == ("${MESH_ADDRESS}", 9902)
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    assert [item["name"].rpartition(".")[2] for item in manager["http_filters"]] == ["health_check", "router"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
     assert [route["match"]["path"] for route in routes] == ["/stats/prometheus", "/ready"]
     assert {route["match"]["headers"][0]["string_match"]["exact"] for route in routes} == {"GET"}
@@ -100,11 +101,21 @@ def test_only_the_edge_has_an_overload_manager() -> None:
     """R2, R3."""
     overload = data_of(Role.EDGE, "edge")["overload_manager"]
     assert overload["refresh_interval"] == "0.250s"
-    assert {action["name"].rpartition(".")[2]: action["triggers"][0]["threshold"]["value"] for action in overload["actions"]} == {
-        "shrink_heap": 0.95,
-        "stop_accepting_requests": 0.98,
-    }
+    (heap,) = (monitor["typed_config"] for monitor in overload["resource_monitors"] if monitor["name"].endswith("fixed_heap"))
+    assert heap["max_heap_size_bytes"] == str(1 << 30)
+    triggers = {action["name"].rpartition(".")[2]: action["triggers"][0] for action in overload["actions"]}
+    assert triggers["shrink_heap"]["threshold"] == {"value": 0.95}
+    assert triggers["stop_accepting_requests"]["threshold"] == {"value": 0.98}
+    assert triggers["reduce_timeouts"]["scaled"] == {"scaling_threshold": 0.8, "saturation_threshold": 0.95}
     assert "overload_manager" not in data_of(Role.SERVICE, "service-1")
+
+
+def test_every_listener_and_cluster_has_small_buffers() -> None:
+    """R4."""
+    for role, service in ROLES:
+        resources = data_of(role, service)["static_resources"]
+        limits = {item["name"]: item.get("per_connection_buffer_limit_bytes") for item in [*resources["listeners"], *resources["clusters"]]}
+        assert limits == dict.fromkeys(("metrics", "xds", "mesh.local", "admin"), 32768)
 
 
 def test_a_placeholder_is_quoted_whatever_takes_its_place() -> None:

@@ -1,9 +1,11 @@
 """Listeners: what each role accepts, where, and what it does with it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from envoy.config.core.v3.base_pb2 import TrafficDirection
-from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, ListenerFilter
+from envoy.config.core.v3.socket_option_pb2 import SocketOption
+from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, FilterChainMatch, ListenerFilter
 from envoy.config.listener.v3.listener_pb2 import AdditionalAddress, Listener
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
@@ -19,15 +21,35 @@ from model.contract import EGRESS_PORT, INGRESS_PORT, POSTGRES_PORT
 _TLS_HANDSHAKE_SECONDS = 10
 _TLS_HELLO_SECONDS = 5
 _CONNECT_ATTEMPTS = 3
+_SLOW_READER = SocketOption(
+    description="TCP_USER_TIMEOUT in ms: a client whose window stays shut is cut off; connections inherit it",
+    level=6,
+    name=18,
+    int_value=30_000,
+    state=SocketOption.STATE_LISTENING,
+)
+"""Linux's numbers, since the edge's machine is Linux whatever this runs on."""
 
 
-def edge_https(facts: MachineFacts, port: int, http_filters: Sequence[HttpFilter] = ()) -> Listener:
-    """What clients of the mesh reach; `http_filters` run before the router."""
+def edge_https(
+    facts: MachineFacts,
+    port: int,
+    http_filters: Sequence[HttpFilter] = (),
+    certificates: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Listener:
+    """What clients of the mesh reach; `http_filters` run before the router.
+
+    `certificates` are secrets' names with the domains for which clients get them by SNI; all others get the default one.
+    """
     manager = http.edge(names.EDGE_HTTPS, names.EDGE_ROUTES, facts.node, http_filters)
     listener = _public(names.EDGE_HTTPS, facts, port, [http.network_filter(manager)])
-    chain = listener.filter_chains[0]
-    chain.transport_socket.CopyFrom(tls.downstream(names.EDGE_SECRET))
-    chain.transport_socket_connect_timeout.CopyFrom(seconds(_TLS_HANDSHAKE_SECONDS))
+    listener.filter_chains[0].transport_socket.CopyFrom(tls.downstream(names.EDGE_SECRET))
+    for secret, domains in certificates.items():
+        chain = FilterChain(name=secret, filters=listener.filter_chains[0].filters, transport_socket=tls.downstream(secret))
+        chain.filter_chain_match.CopyFrom(FilterChainMatch(server_names=domains))
+        listener.filter_chains.append(chain)
+    for chain in listener.filter_chains:
+        chain.transport_socket_connect_timeout.CopyFrom(seconds(_TLS_HANDSHAKE_SECONDS))
     listener.listener_filters.append(ListenerFilter(name="envoy.filters.listener.tls_inspector", typed_config=pack(TlsInspector())))
     listener.listener_filters_timeout.CopyFrom(seconds(_TLS_HELLO_SECONDS))
     return listener
@@ -75,6 +97,7 @@ def postgres_ingress(facts: MachineFacts, decoders: Sequence[Filter] = ()) -> Li
 
 def _public(name: str, facts: MachineFacts, port: int, filters: Sequence[Filter]) -> Listener:
     listener = _listener(name, facts.address, port, TrafficDirection.INBOUND, filters)
+    listener.socket_options.append(_SLOW_READER)
     listener.additional_addresses.extend(AdditionalAddress(address=address(public, port)) for public in facts.public)
     return listener
 

@@ -246,6 +246,9 @@ class Lab:
         config.ClearField("dynamic_resources")
         resources = resources_for(world, Node(node, facts))
         kept = [cluster for cluster in config.static_resources.clusters if cluster.name in ("admin", LOCAL_CLUSTER)]
+        if node.role is not Role.EDGE:
+            kept = [cluster for cluster in kept if cluster.name != LOCAL_CLUSTER]
+            config.cluster_manager.ClearField("local_cluster_name")
         for cluster in kept:
             if cluster.name == LOCAL_CLUSTER:
                 self.set_group(address, resources[type_urls.ENDPOINT][LOCAL_CLUSTER])
