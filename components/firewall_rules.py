@@ -77,7 +77,7 @@ def _traffic(mesh: MeshSpec) -> Iterator[Rule]:
     yield Rule(INTERNET, EDGE, mesh.edge.https)
     yield Rule(INTERNET, EDGE, mesh.edge.http)
     for name, service in mesh.services.items():
-        if service.routes:
+        if service.edge_routes:
             yield Rule(EDGE, service_group(name), INGRESS_PORT)
         for callee in service.calls:
             if callee == "postgres":

@@ -17,6 +17,7 @@ from apps.control_plane.resources import clusters, endpoints, listeners, names, 
 from apps.control_plane.resources.facts import MachineFacts
 from apps.control_plane.resources.features import FEATURES
 from model.contract import INGRESS_PORT, POSTGRES_BACKEND_PORT, POSTGRES_PORT, NodeId, Role
+from model.edge_certificates import named_domains
 from model.spec import ServiceSpec
 
 Resources = dict[str, dict[str, Message]]
@@ -54,18 +55,21 @@ class Builder:
 
     def _edge(self, facts: MachineFacts) -> Resources:
         ports = self._spec.edge
-        routed = [name for name, service in self._spec.services.items() if service.protocol == "http" and service.routes]
-        pair, world = self._world.edge_tls, self._world
+        routed = [name for name, service in self._spec.services.items() if service.edge_routes]
+        world = self._world
+        by_sni = {path: domains for path, domains in named_domains(ports).items() if path in world.certificates}
+        filters = [item for feature in FEATURES for item in feature.filters(world)]
         return _resources(
             listeners=[
-                listeners.edge_https(facts, ports.https, [item for feature in FEATURES for item in feature.filters(world)]),
+                listeners.edge_https(facts, ports.https, filters, {names.edge_secret(path): by_sni[path] for path in by_sni}),
                 listeners.edge_http(facts, ports.http, ports.https),
             ],
             routes=[self._edge_routes],
             clusters=[*map(self._cluster, routed), *self._feature_clusters],
             assignments=[*map(self._assignment, routed), self._own_group(facts.node, ports.https)],
             secrets=[
-                *([secrets.certificate(names.EDGE_SECRET, pair)] if pair else []),
+                *([secrets.certificate(names.EDGE_SECRET, world.edge_tls)] if world.edge_tls else []),
+                *(secrets.certificate(names.edge_secret(path), world.certificates[path]) for path in by_sni),
                 *(secret for feature in FEATURES for secret in feature.secrets(world)),
             ],
         )

@@ -31,27 +31,32 @@ class Change:
     """How a world differs from the one before it."""
 
     everything: bool = False
-    edge_tls: bool = False
+    edge: bool = False
+    """What only edges get: certificate, issuer, secrets."""
     groups: frozenset[Group] = frozenset()
 
     @classmethod
     def between(cls, old: World | None, new: World) -> "Change":
-        """Compares intent, certificate and the members of each group."""
+        """Compares intent, what only edges get, and the members of each group."""
         if old is None or old.spec != new.spec:
             return cls(everything=True)
         touched = {(item.role, item.service) for item in set(old.endpoints) ^ set(new.endpoints)}
-        return cls(edge_tls=old.edge_tls != new.edge_tls, groups=frozenset(touched))
+        return cls(edge=_of_edges(old) != _of_edges(new), groups=frozenset(touched))
 
     @property
     def nothing(self) -> bool:
-        return not (self.everything or self.edge_tls or self.groups)
+        return not (self.everything or self.edge or self.groups)
 
     def touches(self, node: Node, snapshot: Snapshot) -> bool:
         """Whether the node's snapshot may come out different: by what its endpoint resources name, or its own group."""
-        if self.everything or (self.edge_tls and node.id.role in (Role.EDGE, Role.OUTER_EDGE)):
+        if self.everything or (self.edge and node.id.role in (Role.EDGE, Role.OUTER_EDGE)):
             return True
         named = snapshot.resources(type_urls.ENDPOINT)
         return any(service in named or (role, service) == (node.id.role, node.id.service) for role, service in self.groups)
+
+
+def _of_edges(world: World) -> tuple[object, ...]:
+    return world.edge_tls, world.certificates, world.issuer, world.login_secrets, world.descriptors
 
 
 class MeshSource:

@@ -1,5 +1,6 @@
 """The mesh as the control plane sees it at one moment: what is wanted (`MeshSpec`) and what is there (endpoints)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -63,6 +64,10 @@ class World:
     endpoints: tuple[Endpoint, ...] = ()
     edge_tls: TlsKeyPair | None = None
     """What the edge shows to clients; without it an edge's resources name a secret that is missing, so they are not served."""
+    certificates: Mapping[str, TlsKeyPair] = field(default_factory=dict)
+    """The edge's certificates for domains of their own, by SSM path; one that is missing leaves its domains to the one above."""
+    descriptors: Mapping[str, bytes] = field(default_factory=dict)
+    """Compiled protos of bridges, by service; a bridge without one has no routes."""
     issuer: Issuer | None = None
     """Without it, routes that need a token refuse all of them unless the config writes out the issuer's endpoints."""
     login_secrets: LoginSecrets | None = None

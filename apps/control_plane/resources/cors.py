@@ -22,7 +22,7 @@ from model.edge import CorsSpec, RouteSpec
 NAME = "envoy.filters.http.cors"
 PREFLIGHT_LIVES = timedelta(hours=1)
 """How long a browser may remember what a preflight said."""
-EXPOSED = ("x-request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "retry-after")
+EXPOSED = ("x-request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "retry-after", "grpc-status", "grpc-message")
 """Headers of the edge's own answers that a script may read."""
 
 
@@ -31,7 +31,7 @@ class Cors(Feature):
 
     def filters(self, world: World) -> Iterable[HttpFilter]:
         services = world.spec.services.values()
-        if any(route.cors for service in services for route in service.routes):
+        if any(route.cors for service in services for route in service.edge_routes.values()):
             yield HttpFilter(name=NAME, typed_config=pack(CorsFilter()))
 
     def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:

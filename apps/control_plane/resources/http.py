@@ -52,10 +52,11 @@ _VIA_PROTOCOL = "1.1"
 
 
 def windows() -> Http2ProtocolOptions:
-    """HTTP/2 flow control windows, the same towards clients and between proxies."""
+    """HTTP/2 towards clients and between proxies: flow control, and extended CONNECT, which only routes for WebSocket take."""
     return Http2ProtocolOptions(
         initial_stream_window_size=UInt32Value(value=_STREAM_WINDOW),
         initial_connection_window_size=UInt32Value(value=_CONNECTION_WINDOW),
+        allow_connect=True,
     )
 
 

@@ -16,6 +16,12 @@ INGRESS_ROUTES = "ingress"
 EGRESS_ROUTES = "egress"
 
 EDGE_SECRET = "edge-tls"
+"""The certificate for clients that name no domain with one of its own."""
+
+
+def edge_secret(path: str) -> str:
+    """A certificate that is chosen by SNI, by its path in SSM."""
+    return f"{EDGE_SECRET}:{path}"
 
 
 def tcp_egress(service: str) -> str:

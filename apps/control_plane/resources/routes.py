@@ -19,7 +19,7 @@ from envoy.type.matcher.v3.regex_pb2 import RegexMatchAndSubstitute, RegexMatche
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 from apps.control_plane.model import World
-from apps.control_plane.resources import http, names, retries
+from apps.control_plane.resources import bridge, http, names, retries, websocket
 from apps.control_plane.resources.features import FEATURES
 from apps.control_plane.resources.maintenance import open_to_all
 from apps.control_plane.resources.protos import duration, pack, seconds, set_header
@@ -37,18 +37,25 @@ _GRPC_IDLE_TIMEOUT = timedelta(hours=1)
 
 
 def edge(world: World) -> RouteConfiguration:
-    """The features' own routes, then longest prefix first; a path that no route has is answered 404."""
+    """For every host the features' own routes, then longest prefix first; a path that no route has is answered 404.
+
+    A domain that routes name has its own and those that name none; its own win where the prefixes are the same.
+    """
     services = world.spec.services.items()
-    routed = [(route, name) for name, service in services if service.protocol == "http" for route in service.routes]
-    routed.sort(key=lambda item: (-len(item[0].prefix), item[0].prefix))
-    host = VirtualHost(name="mesh", domains=["*"])
-    for feature in FEATURES:
-        host.routes.extend(feature.routes(world))
+    routed = [(route, name) for name, service in services for route in service.edge_routes.values()]
+    routed.sort(key=lambda item: (-len(item[0].prefix), item[0].prefix, not item[0].domains))
+    hosts = {"*": VirtualHost(name="mesh", domains=["*"])}
+    for domain in sorted({domain for route, _ in routed for domain in route.domains}):
+        hosts[domain] = VirtualHost(name=domain, domains=[domain])
+    for host in hosts.values():
+        for feature in FEATURES:
+            host.routes.extend(feature.routes(world))
     for route, service in routed:
-        for built in _edge_routes(route, service):
+        for built in _edge_routes(world, route, service):
             _apply_features(world, service, route, built)
-            host.routes.append(built)
-    return RouteConfiguration(name=names.EDGE_ROUTES, virtual_hosts=[host])
+            for domain in route.domains or hosts:
+                hosts[domain].routes.append(built)
+    return RouteConfiguration(name=names.EDGE_ROUTES, virtual_hosts=hosts.values(), ignore_port_in_host_matching=True)
 
 
 def redirect(https_port: int) -> RouteConfiguration:
@@ -67,6 +74,8 @@ def ingress(service: ServiceSpec) -> RouteConfiguration:
     action = RouteAction(cluster=names.APP, timeout=duration(_NO_TIMEOUT), retry_policy=retries.to_app())
     if service.protocol == "grpc":
         action.idle_timeout.CopyFrom(duration(_GRPC_IDLE_TIMEOUT))
+    if any(route.websocket for route in service.routes):
+        websocket.allow(action)
     limit = HeaderValueOption(
         header=HeaderValue(key=http.TIMEOUT_HEADER, value=f"%REQ({http.CARRIED_TIMEOUT_HEADER})%"),
         append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
@@ -86,7 +95,14 @@ def egress(spec: MeshSpec, callees: Iterable[str]) -> RouteConfiguration:
     return RouteConfiguration(name=names.EGRESS_ROUTES, virtual_hosts=hosts, ignore_port_in_host_matching=True)
 
 
-def _edge_routes(route: RouteSpec, service: str) -> Iterable[Route]:
+def _edge_routes(world: World, route: RouteSpec, service: str) -> Iterable[Route]:
+    if (spec := world.spec.services[service].bridge) is None:
+        yield from _http_routes(route, service)
+    elif service in world.descriptors:
+        yield from bridge.routes(service, spec, world.descriptors[service])
+
+
+def _http_routes(route: RouteSpec, service: str) -> Iterable[Route]:
     root = route.prefix == "/"
     for idempotent in (True, False):
         match = RouteMatch(prefix="/") if root else RouteMatch(path_separated_prefix=route.prefix)
@@ -99,6 +115,8 @@ def _edge_routes(route: RouteSpec, service: str) -> Iterable[Route]:
             result.request_headers_to_add.append(set_header(PREFIX_HEADER, route.prefix))
         else:
             result.request_headers_to_remove.append(PREFIX_HEADER)
+        if route.websocket and idempotent:
+            yield websocket.upgrades_of(result)
         yield result
 
 
