@@ -72,11 +72,12 @@ def node_of() -> Callable[..., Node]:
 
 @pytest.fixture(scope="session")
 def key_pair() -> Callable[..., TlsKeyPair]:
-    def make(*addresses: str) -> TlsKeyPair:
+    def make(*hosts: str) -> TlsKeyPair:
+        """Self-signed for addresses and DNS names."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "edge")])
         now = datetime.now(UTC)
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address)) for address in addresses] or [x509.DNSName("edge")])
+        names = x509.SubjectAlternativeName([general_name(host) for host in hosts or ("edge",)])
         certificate = (
             x509.CertificateBuilder()
             .subject_name(name)
@@ -93,6 +94,10 @@ def key_pair() -> Callable[..., TlsKeyPair]:
         return TlsKeyPair(chain=certificate.public_bytes(pem).decode(), key=secret.decode())
 
     return make
+
+
+def general_name(host: str) -> x509.GeneralName:
+    return x509.IPAddress(ip_address(host)) if host.replace(".", "").isdigit() else x509.DNSName(host)
 
 
 @dataclass
