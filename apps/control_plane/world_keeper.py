@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import asdict
 
 import structlog
 
@@ -11,13 +12,15 @@ from apps.control_plane.discovery.reports import (
     EdgeTlsReport,
     EndpointsReport,
     FaultReport,
+    IssuerReport,
+    LoginSecretsReport,
     Report,
     SweepReport,
 )
 from apps.control_plane.document import DocumentRefused, MeshDocument, read_document
 from apps.control_plane.document_trial import DocumentTrial
 from apps.control_plane.metrics import Metrics
-from apps.control_plane.model import Endpoint, EndpointState, TlsKeyPair, World
+from apps.control_plane.model import Endpoint, EndpointState, Issuer, LoginSecrets, TlsKeyPair, World
 from model.contract import Role
 
 FAULT_LOG_SECONDS = 60.0
@@ -34,6 +37,8 @@ class WorldKeeper:
         self._metrics = metrics
         self._endpoints: tuple[Endpoint, ...] | None = None
         self._edge_tls: TlsKeyPair | None = None
+        self._issuer: Issuer | None = None
+        self._login_secrets: LoginSecrets | None = None
         self._logged: dict[tuple[str, str], float] = {}
         self._trial = DocumentTrial()
         self.document: MeshDocument | None = None
@@ -43,7 +48,14 @@ class WorldKeeper:
         """What is known now, or None before the first document and the first sweep."""
         if self.document is None or self._endpoints is None:
             return None
-        return World(spec=self.document.spec, stack=self._stack, endpoints=self._endpoints, edge_tls=self._edge_tls)
+        return World(
+            spec=self.document.spec,
+            stack=self._stack,
+            endpoints=self._endpoints,
+            edge_tls=self._edge_tls,
+            issuer=self._issuer,
+            login_secrets=self._login_secrets,
+        )
 
     def hear(self, report: Report) -> bool:
         """Takes a report; True when the world may have changed by it."""
@@ -55,6 +67,14 @@ class WorldKeeper:
             case EdgeTlsReport():
                 self._edge_tls = TlsKeyPair(chain=report.chain, key=report.key)
                 log.info("edge certificate read")
+                return True
+            case IssuerReport():
+                self._issuer = Issuer(**asdict(report))
+                log.info("token issuer found", issuer=report.issuer, jwks=report.jwks_uri)
+                return True
+            case LoginSecretsReport():
+                self._login_secrets = LoginSecrets(client_secret=report.client_secret, cookie_key=report.cookie_key)
+                log.info("secrets of logins read")
                 return True
             case SweepReport():
                 self._metrics.last_sweep.set_to_current_time()

@@ -1,7 +1,8 @@
 """The discovery child, `python -m apps.control_plane.discovery.aws`: asks AWS, writes reports to stdout, ends with its stdin.
 
-A process of its own because the SDK costs memory and CPU that the push path must not pay. Two threads: one sweeps machines
-and does lifecycle duties, one polls the document and the certificate; a slow EC2 never delays a route change.
+A process of its own because the SDK costs memory and CPU that the push path must not pay. Three threads: one sweeps machines
+and does lifecycle duties, one polls the document and the certificate, one asks for what logins and tokens need; a slow EC2
+or issuer never delays a route change.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from apps.common.aws import aws_client
+from apps.control_plane.discovery.auth_polls import IssuerPoll, LoginSecretsPoll, auth_of
 from apps.control_plane.discovery.judge import Judge
 from apps.control_plane.discovery.polls import DocumentPoll, EdgeTlsPoll
 from apps.control_plane.discovery.readiness import ReadyProbe
@@ -28,6 +30,10 @@ READY_ROUND_SECONDS = 0.25
 """Between two rounds of asking machines that wait for their launching hook."""
 EDGE_TLS_SECONDS = 60.0
 EDGE_TLS_FIRST_SECONDS = 2.0
+AUTH_SECONDS = 60.0
+AUTH_FIRST_SECONDS = 2.0
+AUTH_LOOK_SECONDS = 0.5
+"""Between two looks whether the document has changed."""
 
 
 def pause_after(interval: float, failures: int) -> float:
@@ -98,11 +104,40 @@ def poll_objects(document: DocumentPoll, edge_tls: EdgeTlsPoll, *, interval: flo
         time.sleep(min(pause_after(interval, failures), 5.0) * random.uniform(1 - JITTER, 1))
 
 
+def poll_auth(document: DocumentPoll, issuer: IssuerPoll, secrets: LoginSecretsPoll, *, tell: Callable[[Report], None]) -> None:
+    """Asks for the issuer's endpoints and for the secrets of logins each minute, at first more often, for ever."""
+    asked, next_round = "", 0.0
+    while True:
+        if document.text != asked or time.monotonic() >= next_round:
+            asked = document.text
+            auth = auth_of(asked)
+            reports = [secrets.poll(auth), issuer.poll(auth)]
+            for report in reports:
+                if report:
+                    tell(report)
+            missing = any(isinstance(report, FaultReport) for report in reports) and not (secrets.last and issuer.knows(auth))
+            next_round = time.monotonic() + (AUTH_FIRST_SECONDS if missing else AUTH_SECONDS) * random.uniform(1 - JITTER, 1)
+        time.sleep(AUTH_LOOK_SECONDS)
+
+
 def end_with_parent() -> None:
     """Ends the process when its stdin does: also a killed control plane leaves no child behind."""
     while sys.stdin.buffer.read(4096):
         pass
     os._exit(0)
+
+
+def start(work: Callable[[], None]) -> None:
+    """Runs `work` in a thread. No thread goes on without the others: the parent starts a whole child anew."""
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 def main() -> None:
@@ -130,15 +165,9 @@ def main() -> None:
 
     document, edge_tls = DocumentPoll(s3, bucket=options.bucket), EdgeTlsPoll(ssm, stack=options.stack)
 
-    def poll() -> None:
-        """Neither thread goes on without the other: the parent starts a whole child anew."""
-        try:
-            poll_objects(document, edge_tls, interval=options.document_seconds, tell=tell)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-
-    threading.Thread(target=poll, daemon=True).start()
+    issuer, secrets = IssuerPoll(), LoginSecretsPoll(ssm, stack=options.stack)
+    start(lambda: poll_objects(document, edge_tls, interval=options.document_seconds, tell=tell))
+    start(lambda: poll_auth(document, issuer, secrets, tell=tell))
     loop.run()
 
 

@@ -16,6 +16,8 @@ class DocumentPoll:
         self._s3 = s3
         self._bucket = bucket
         self._etag: str | None = None
+        self.text = ""
+        """The document as it came last."""
 
     def poll(self) -> DocumentReport | FaultReport | None:
         """The document when it is new, a fault when S3 failed, else None."""
@@ -26,7 +28,7 @@ class DocumentPoll:
         except (*AwsError, OSError) as error:
             code = error_code(error)
             return None if code == NOT_MODIFIED else FaultReport(api="s3:GetObject", code=code, text=str(error))
-        self._etag = answer["ETag"]
+        self._etag, self.text = answer["ETag"], text
         return DocumentReport(text=text)
 
 

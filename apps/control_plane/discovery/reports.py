@@ -44,6 +44,25 @@ class EdgeTlsReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IssuerReport:
+    """What the discovery document of the tokens' issuer says."""
+
+    issuer: str
+    jwks_uri: str
+    authorization_endpoint: str
+    token_endpoint: str
+    end_session_endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginSecretsReport:
+    """What the edge shares with the issuer, and edges with each other."""
+
+    client_secret: str = field(repr=False)
+    cookie_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepReport:
     """A sweep is over and its answer was believed; `cpu_seconds` is what the child has used in all."""
 
@@ -70,13 +89,15 @@ class FaultReport:
     text: str
 
 
-Report = EndpointsReport | DocumentReport | EdgeTlsReport | SweepReport | DeedReport | FaultReport
+Report = EndpointsReport | DocumentReport | EdgeTlsReport | IssuerReport | LoginSecretsReport | SweepReport | DeedReport | FaultReport
 Publish = Callable[[Report], None]
 
 KINDS: dict[str, type[Any]] = {
     "endpoints": EndpointsReport,
     "document": DocumentReport,
     "edge-tls": EdgeTlsReport,
+    "issuer": IssuerReport,
+    "login-secrets": LoginSecretsReport,
     "sweep": SweepReport,
     "deed": DeedReport,
     "fault": FaultReport,

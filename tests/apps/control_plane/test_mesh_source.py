@@ -1,5 +1,6 @@
 """Snapshots are built when what they depend on changed, and only then; bad ones are never served."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from apps.control_plane import mesh_source, type_urls
 from apps.control_plane.mesh_source import MeshSource
 from apps.control_plane.metrics import Metrics
-from apps.control_plane.model import Endpoint, EndpointState, TlsKeyPair, World
+from apps.control_plane.model import Endpoint, EndpointState, Issuer, LoginSecrets, TlsKeyPair, World
 from apps.control_plane.node import Node
 from model.contract import NodeId, Role
 from model.spec import MeshSpec
@@ -84,6 +85,18 @@ def test_a_new_certificate_concerns_edges_only(source: MeshSource) -> None:
     source.show(world(machine("front", 1)))
     before = {item.id.service: source.snapshot_for(item) for item in (EDGE, FRONT)}
     source.show(world(machine("front", 1), tls=TlsKeyPair(chain="c2", key="k2")))
+    assert source.snapshot_for(EDGE) is not before["edge"]
+    assert source.snapshot_for(FRONT) is before["front"]
+
+
+@pytest.mark.parametrize(
+    "known", [{"issuer": Issuer(issuer="i", jwks_uri="j")}, {"login_secrets": LoginSecrets(client_secret="c", cookie_key="k")}]
+)
+def test_an_issuer_and_the_secrets_of_logins_concern_edges_only(source: MeshSource, known: dict[str, Any]) -> None:
+    first = world(machine("front", 1))
+    source.show(first)
+    before = {item.id.service: source.snapshot_for(item) for item in (EDGE, FRONT)}
+    source.show(replace(first, **known))
     assert source.snapshot_for(EDGE) is not before["edge"]
     assert source.snapshot_for(FRONT) is before["front"]
 

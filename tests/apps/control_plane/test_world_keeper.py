@@ -14,6 +14,8 @@ from apps.control_plane.discovery.reports import (
     EdgeTlsReport,
     EndpointsReport,
     FaultReport,
+    IssuerReport,
+    LoginSecretsReport,
     Sighting,
     SweepReport,
 )
@@ -65,6 +67,19 @@ def test_a_world_needs_a_document_and_machines(keeper: WorldKeeper) -> None:
     keeper.hear(EdgeTlsReport(chain="c", key="k"))
     assert keeper.world is not None
     assert keeper.world.edge_tls is not None
+
+
+def test_the_issuer_and_the_secrets_of_logins_are_kept(keeper: WorldKeeper) -> None:
+    keeper.hear(document())
+    keeper.hear(endpoints(False))
+    told = IssuerReport(issuer="i", jwks_uri="j", authorization_endpoint="a", token_endpoint="t", end_session_endpoint="e")
+    assert keeper.hear(told)
+    assert keeper.hear(LoginSecretsReport(client_secret="c", cookie_key="k"))
+    assert keeper.world is not None
+    assert keeper.world.issuer is not None
+    assert (keeper.world.issuer.jwks_uri, keeper.world.issuer.end_session_endpoint) == ("j", "e")
+    assert keeper.world.login_secrets is not None
+    assert keeper.world.login_secrets.cookie_key == "k"
 
 
 def test_machines_without_a_document_make_no_world(keeper: WorldKeeper) -> None:

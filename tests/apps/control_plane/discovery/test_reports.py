@@ -8,6 +8,8 @@ from apps.control_plane.discovery.reports import (
     EdgeTlsReport,
     EndpointsReport,
     FaultReport,
+    IssuerReport,
+    LoginSecretsReport,
     Report,
     Sighting,
     SweepReport,
@@ -23,6 +25,8 @@ from apps.control_plane.discovery.reports import (
         EndpointsReport(endpoints=()),
         DocumentReport(text='{"a": "\\n"}\n'),
         EdgeTlsReport(chain="-----BEGIN\n", key="k"),
+        IssuerReport(issuer="i", jwks_uri="j", authorization_endpoint="a", token_endpoint="t", end_session_endpoint=""),
+        LoginSecretsReport(client_secret="c", cookie_key="k"),
         SweepReport(seconds=0.1, cpu_seconds=1.0),
         DeedReport(deed="complete", hook="drain", group="g", instance="i-1"),
         FaultReport(api="ec2:DescribeInstances", code="Throttling", text="slow\ndown"),
@@ -42,3 +46,4 @@ def test_a_line_that_is_no_report_is_shown(line: bytes) -> None:
 
 def test_a_key_does_not_show_in_a_log() -> None:
     assert "hush" not in repr(EdgeTlsReport(chain="c", key="hush"))
+    assert "hush" not in repr(LoginSecretsReport(client_secret="hush", cookie_key="hush"))
