@@ -18,6 +18,8 @@ from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mo
 from pulumi.runtime.settings import ROOT
 from pulumi.runtime.stack import run_in_stack
 
+from tests.servers import local_cloud
+
 REPO = Path(__file__).resolve().parents[2]
 REGION = "eu-central-1"
 STACK = "pulumi:pulumi:Stack"
@@ -187,16 +189,11 @@ class Deployment:
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Deployment]:
     """One deployment for all tests that only read it."""
-    from local.cloud import Cloud
     from local.provider.mocks import MotoMocks
 
     config = stack_config("dev")
-    cloud = Cloud(REGION, IPv4Network(config["envoy-mesh:mesh"]["network"]["cidr"]))
-    cloud.start()
-    try:
-        mocks = MotoMocks(cloud.url, REGION, project="envoy-mesh", stack="dev")
+    with local_cloud(REGION, IPv4Network(config["envoy-mesh:mesh"]["network"]["cidr"])) as url:
+        mocks = MotoMocks(url, REGION, project="envoy-mesh", stack="dev")
         program = run_program(config, mocks=mocks)
         assert mocks.problems == []
-        yield Deployment(program, cloud.url, mocks.made)
-    finally:
-        cloud.stop()
+        yield Deployment(program, url, mocks.made)
