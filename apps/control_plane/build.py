@@ -16,8 +16,9 @@ from apps.control_plane.node import Node
 from apps.control_plane.resources import clusters, endpoints, listeners, names, routes, secrets
 from apps.control_plane.resources.facts import MachineFacts
 from apps.control_plane.resources.features import FEATURES
-from model.contract import INGRESS_PORT, POSTGRES_BACKEND_PORT, POSTGRES_PORT, NodeId, Role
+from model.contract import IDENTITY_PORT, INGRESS_PORT, POSTGRES_BACKEND_PORT, POSTGRES_PORT, NodeId, Role
 from model.edge_certificates import named_domains
+from model.identity import is_builtin
 from model.spec import ServiceSpec
 
 Resources = dict[str, dict[str, Message]]
@@ -66,7 +67,7 @@ class Builder:
             ],
             routes=[self._edge_routes],
             clusters=[*map(self._cluster, routed), *self._feature_clusters],
-            assignments=[*map(self._assignment, routed), self._own_group(facts.node, ports.https)],
+            assignments=[*map(self._assignment, routed), *self._identity, self._own_group(facts.node, ports.https)],
             secrets=[
                 *([secrets.certificate(names.EDGE_SECRET, world.edge_tls)] if world.edge_tls else []),
                 *(secrets.certificate(names.edge_secret(path), world.certificates[path]) for path in by_sni),
@@ -103,6 +104,11 @@ class Builder:
     @cached_property
     def _feature_clusters(self) -> list[Cluster]:
         return [cluster for feature in FEATURES for cluster in feature.clusters(self._world)]
+
+    @cached_property
+    def _identity(self) -> list[ClusterLoadAssignment]:
+        members = self._world.group(Role.IDENTITY, names.IDENTITY)
+        return [endpoints.assignment(names.IDENTITY, members, IDENTITY_PORT)] if is_builtin(self._spec) else []
 
     def _sidecar_routes(self, name: str, service: ServiceSpec) -> list[RouteConfiguration]:
         if name not in self._routes:

@@ -17,6 +17,7 @@ from apps.control_plane.resources.http import windows
 from apps.control_plane.resources.protos import BUFFER_BYTES, address, duration, over_ads, pack
 from model.spec import ServiceSpec
 
+IDENTITY_HEALTH = "/health"
 ZONE_AWARE_FROM = 6
 """Hosts from which on a caller prefers its own zone; smaller groups are plain round robin."""
 
@@ -47,6 +48,13 @@ def of_database() -> Cluster:
     """The database's sidecar, by EDS."""
     cluster = _discovered(names.POSTGRES, health.tcp())
     cluster.close_connections_on_host_health_failure = True
+    return cluster
+
+
+def of_identity() -> Cluster:
+    """The built-in token issuer, by EDS; it has no sidecar and speaks HTTP/1.1."""
+    cluster = _discovered(names.IDENTITY, health.plain_http(names.IDENTITY, IDENTITY_HEALTH))
+    cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(_http1()))
     return cluster
 
 

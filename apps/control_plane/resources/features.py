@@ -6,7 +6,8 @@ from apps.control_plane.resources.claims import ClaimHeaders, Require
 from apps.control_plane.resources.cors import Cors
 from apps.control_plane.resources.csrf import Csrf
 from apps.control_plane.resources.feature import Feature
-from apps.control_plane.resources.hardening import SecurityHeaders
+from apps.control_plane.resources.hardening import PlainHosts, SecurityHeaders
+from apps.control_plane.resources.identity import Identity
 from apps.control_plane.resources.jwt import Jwt
 from apps.control_plane.resources.login import Login
 from apps.control_plane.resources.maintenance import Maintenance
@@ -15,6 +16,7 @@ from apps.control_plane.resources.rate_limit_service import RateLimitService
 
 FEATURES: tuple[Feature, ...] = (
     SecurityHeaders(),
+    PlainHosts(),
     Maintenance(),
     Cors(),
     ClaimHeaders(),
@@ -22,6 +24,7 @@ FEATURES: tuple[Feature, ...] = (
     MeshRateLimits(),
     RateLimitService(),
     Csrf(),
+    Identity(),
     Login(),
     Jwt(),
     Require(),

@@ -45,6 +45,14 @@ def http(host: str, health: HealthSpec) -> HealthCheck:
     return check
 
 
+def plain_http(host: str, path: str) -> HealthCheck:
+    """GET of a path over HTTP/1.1, for a program without a sidecar; it must answer 200."""
+    check = _check()
+    check.http_health_check.host = host
+    check.http_health_check.path = path
+    return check
+
+
 def tcp() -> HealthCheck:
     check = _check()
     check.tcp_health_check.SetInParent()

@@ -18,7 +18,9 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from apps.control_plane.model import World
+from apps.control_plane.resources import names
 from apps.control_plane.resources.protos import BUFFER_BYTES, address, duration, pack
+from model.identity import is_builtin, issuer_url
 
 SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 """Certificate authorities of the machine (Debian, Ubuntu, and Envoy's own image)."""
@@ -46,6 +48,10 @@ def endpoints_of(world: World) -> Endpoints | None:
     auth = world.spec.edge.auth
     if auth is None:
         return None
+    if is_builtin(world.spec):
+        url, inside = issuer_url(world.spec), f"http://{names.IDENTITY}"
+        # Envoy wants a whole URL of the login page; `identity` takes the host off again.
+        return Endpoints(issuer=url, jwks=f"{inside}/jwks", authorization=f"{url}/authorize", token=f"{inside}/token")
     found = world.issuer if world.issuer and world.issuer.issuer == auth.issuer else None
     return Endpoints(
         issuer=auth.issuer,
@@ -64,12 +70,15 @@ def uri(url: str) -> HttpUri:
 def cluster_name(url: str) -> str:
     """One cluster per host and port; dots would end the name in statistics."""
     parts = urlsplit(url)
+    if parts.hostname == names.IDENTITY:
+        return names.IDENTITY
     return f"issuer-{parts.hostname}-{_port(parts)}".replace(".", "-")
 
 
 def clusters(urls: Iterable[str], *, is_local: bool) -> list[Cluster]:
-    """The clusters of all URLs, each once."""
-    return list({cluster_name(url): _cluster(url, is_local=is_local) for url in urls if url}.values())
+    """The clusters of all URLs of an issuer outside, each once."""
+    outside = {cluster_name(url): url for url in urls if url and cluster_name(url) != names.IDENTITY}
+    return [_cluster(url, is_local=is_local) for url in outside.values()]
 
 
 def _cluster(url: str, *, is_local: bool) -> Cluster:

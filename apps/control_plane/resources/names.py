@@ -5,6 +5,8 @@ APP = "app"
 LOCAL_CLUSTER = "mesh.local"
 """Endpoint set of the node's own group; the bootstrap asks for it, no CDS cluster names it."""
 POSTGRES = "postgres"
+IDENTITY = "identity"
+"""The built-in token issuer."""
 
 EDGE_HTTPS = "edge-https"
 EDGE_HTTP = "edge-http"

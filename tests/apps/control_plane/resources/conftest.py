@@ -238,9 +238,10 @@ class Lab:
         pair = self.pair(*edges)
         (self.directory / "ca.pem").write_text(pair.chain)
         world = World(spec=self.spec, stack="lab", endpoints=tuple(self.endpoints), edge_tls=pair, **self.known)
-        for endpoint in self.endpoints:
+        proxies = [endpoint for endpoint in self.endpoints if endpoint.role is not Role.IDENTITY]
+        for endpoint in proxies:
             self._start(endpoint, world)
-        for endpoint in self.endpoints:
+        for endpoint in proxies:
             wait_until(lambda address=endpoint.address: self._is_settled(address), f"Envoy at {endpoint.address} is not ready")  # type: ignore[misc]
         time.sleep(0.2)  # Health reaches the workers within the clusters' merge window.
 
