@@ -360,7 +360,8 @@ def config_of(spec_of: Any, node_of: Any, key_pair: Any, *, known: bool = True, 
     built: Any = resources_for(world, node_of(Role.EDGE, "edge"))
     for route in built[type_urls.ROUTE]["edge"].virtual_hosts[0].routes:
         assert ("envoy.filters.http.jwt_authn" in route.typed_per_filter_config) == route.name.startswith("web")
-        assert ("envoy.filters.http.oauth2" in route.typed_per_filter_config) == known
+        ours = route.name.startswith(("web", "/oauth2/"))
+        assert ("envoy.filters.http.oauth2" in route.typed_per_filter_config) == (known and ours)
     assert {"login-client-secret", "login-cookie-key"} <= built[type_urls.SECRET].keys() or not known
     manager = HttpConnectionManager.FromString(built[type_urls.LISTENER]["edge-https"].filter_chains[0].filters[0].typed_config.value)
     found_filters = [item for item in manager.http_filters if item.name == "envoy.filters.http.oauth2"]
