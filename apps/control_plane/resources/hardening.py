@@ -1,11 +1,14 @@
-"""Response headers of the edge: what browsers are told by default, and what would tell too much."""
+"""Headers at the edge: what browsers are told by default, what would tell too much, and which host a request may name."""
 
 from collections.abc import Iterable
 
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
-from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
+from envoy.config.core.v3.base_pb2 import DataSource, HeaderValue, HeaderValueOption
+from envoy.config.route.v3.route_components_pb2 import DirectResponseAction, HeaderMatcher, Route, RouteMatch
 from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutation, Mutations
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
+from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 from apps.control_plane.model import World
 from apps.control_plane.resources.feature import Feature
@@ -16,8 +19,19 @@ DEFAULTS = {"x-content-type-options": "nosniff", "x-frame-options": "DENY", "ref
 """Where the app does not say it itself."""
 TELLING = ("x-powered-by", "x-aspnet-version", "x-aspnetmvc-version", "x-runtime", "x-generator")
 """Products and versions behind the edge."""
+HOST = r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?"
 HSTS_HEADER = "strict-transport-security"
 _SECONDS_A_DAY = 86_400
+
+
+class PlainHosts(Feature):
+    """A request that names no host, several, or more than a host and port, is refused: Envoy joins two `host` lines by a comma."""
+
+    def routes(self, world: World) -> Iterable[Route]:
+        plain = StringMatcher(safe_regex=RegexMatcher(regex=HOST))
+        match = RouteMatch(prefix="/", headers=[HeaderMatcher(name=":authority", string_match=plain, invert_match=True)])
+        answer = DirectResponseAction(status=400, body=DataSource(inline_string="Bad Request"))
+        yield Route(name="no plain host", match=match, direct_response=answer)
 
 
 class SecurityHeaders(Feature):
