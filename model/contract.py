@@ -137,6 +137,16 @@ def edge_tls_parameter(stack: str, item: str) -> str:
     return parameter_name(stack, "edge-tls", item)
 
 
+def edge_tls_path(stack: str) -> str:
+    """SSM path of the stack's own certificate for clients."""
+    return parameter_name(stack, "edge-tls")
+
+
+def certificate_parameters(path: str) -> tuple[str, str]:
+    """SSM names of a certificate's chain and key, below the path that the config names."""
+    return f"{path}/certificate", f"{path}/key"
+
+
 def login_parameter(stack: str, item: str) -> str:
     """SSM name of what logins need: `cookie-key`; of the built-in issuer also `client-secret`, `password` and `signing-key`."""
     return parameter_name(stack, "edge", "login", item)

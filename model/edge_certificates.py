@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from model import contract
 from model.edge import EdgeSpec, RouteSpec
 from model.spec import MeshSpec
 
@@ -23,6 +24,11 @@ def without_own(edge: EdgeSpec, routes: list[RouteSpec]) -> list[str]:
     """Domains of routes that no certificate of their own is for; the default one must be."""
     own = {domain for domains in named_domains(edge).values() for domain in domains}
     return sorted({domain for route in routes for domain in route.domains} - own)
+
+
+def paths_of(mesh: MeshSpec, *, stack: str) -> Mapping[str, str]:
+    """Name → SSM path of every certificate of the edge."""
+    return {DEFAULT: mesh.edge.tls.secret or contract.edge_tls_path(stack), **{path: path for path in named_domains(mesh.edge)}}
 
 
 def domains_of(mesh: MeshSpec) -> Mapping[str, list[str]]:

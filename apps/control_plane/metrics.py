@@ -23,6 +23,9 @@ class Metrics:
     deeds: Counter = field(init=False)
     builds: Counter = field(init=False)
     snapshots_refused: Counter = field(init=False)
+    certificates_refused: Counter = field(init=False)
+    certificate_refused: Gauge = field(init=False)
+    certificate_expiry: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -43,6 +46,14 @@ class Metrics:
             "deeds": counter("lifecycle_actions", "Lifecycle actions completed or prolonged.", "deed", "hook"),
             "builds": counter("snapshots_built", "Snapshots built for nodes."),
             "snapshots_refused": counter("snapshots_refused", "Snapshots that were not served; the last good one is.", "role", "service"),
+            "certificates_refused": counter("certificates_refused", "Edge certificates refused, by reason.", "certificate", "reason"),
+            "certificate_refused": gauge("certificate_refused", "1 while the newest of an edge certificate is not shown.", "certificate"),
+            "certificate_expiry": Gauge(
+                "mesh_certificate_expiry_seconds",
+                "When the certificate that the edge shows expires, as Unix time.",
+                ["certificate"],
+                registry=self.registry,
+            ),
         }
         for name, metric in metrics.items():
             object.__setattr__(self, name, metric)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import structlog
 
+from apps.control_plane.certificates import EdgeCertificates
 from apps.control_plane.discovery.reports import (
     DeedReport,
     DocumentReport,
@@ -36,7 +37,7 @@ class WorldKeeper:
         self._stack = stack
         self._metrics = metrics
         self._endpoints: tuple[Endpoint, ...] | None = None
-        self._edge_tls: TlsKeyPair | None = None
+        self._certificates = EdgeCertificates(stack=stack, metrics=metrics)
         self._issuer: Issuer | None = None
         self._login_secrets: LoginSecrets | None = None
         self._logged: dict[tuple[str, str], float] = {}
@@ -52,7 +53,8 @@ class WorldKeeper:
             spec=self.document.spec,
             stack=self._stack,
             endpoints=self._endpoints,
-            edge_tls=self._edge_tls,
+            edge_tls=self._certificates.default,
+            certificates=self._certificates.named(self.document.spec),
             issuer=self._issuer,
             login_secrets=self._login_secrets,
         )
@@ -65,9 +67,8 @@ class WorldKeeper:
             case DocumentReport():
                 return self._hear_document(report)
             case EdgeTlsReport():
-                self._edge_tls = TlsKeyPair(chain=report.chain, key=report.key)
-                log.info("edge certificate read")
-                return True
+                self._certificates.hear(report.path, TlsKeyPair(chain=report.chain, key=report.key))
+                return self.document is not None and self._certificates.review(self.document.spec)
             case IssuerReport():
                 self._issuer = Issuer(**asdict(report))
                 log.info("token issuer found", issuer=report.issuer, jwks=report.jwks_uri)
@@ -95,6 +96,7 @@ class WorldKeeper:
         self._metrics.documents.labels("nacked").inc()
         self._metrics.document_refused.set(1)
         self.document = proven
+        self._certificates.review(proven.spec)
         log.error("a proxy refused the mesh document; back to the one before", refused=refused.version, serving=proven.version)
         return True
 
@@ -115,6 +117,7 @@ class WorldKeeper:
         self._metrics.documents.labels("applied").inc()
         self._trial.applied(document, now=time.monotonic())
         self.document = document
+        self._certificates.review(document.spec)
         log.info("mesh document applied", version=document.version, services=len(document.spec.services))
         return True
 

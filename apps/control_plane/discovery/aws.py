@@ -1,7 +1,7 @@
 """The discovery child, `python -m apps.control_plane.discovery.aws`: asks AWS, writes reports to stdout, ends with its stdin.
 
 A process of its own because the SDK costs memory and CPU that the push path must not pay. Three threads: one sweeps machines
-and does lifecycle duties, one polls the document and the certificate, one asks for what logins and tokens need; a slow EC2
+and does lifecycle duties, one polls the document and the certificates, one asks for what logins and tokens need; a slow EC2
 or issuer never delays a route change.
 """
 
@@ -20,7 +20,7 @@ from apps.control_plane.discovery.auth_polls import IssuerPoll, LoginSecretsPoll
 from apps.control_plane.discovery.judge import Judge
 from apps.control_plane.discovery.polls import DocumentPoll, EdgeTlsPoll
 from apps.control_plane.discovery.readiness import ReadyProbe
-from apps.control_plane.discovery.reports import EndpointsReport, FaultReport, Report, SweepReport, to_line
+from apps.control_plane.discovery.reports import DocumentReport, EndpointsReport, FaultReport, Report, SweepReport, to_line
 from apps.control_plane.discovery.sweep import Sweeper
 from apps.control_plane.lifecycle import Duties, carry_out
 
@@ -28,7 +28,7 @@ JITTER = 0.15
 LONGEST_PAUSE = 30.0
 READY_ROUND_SECONDS = 0.25
 """Between two rounds of asking machines that wait for their launching hook."""
-EDGE_TLS_SECONDS = 60.0
+EDGE_TLS_SECONDS = 10.0
 EDGE_TLS_FIRST_SECONDS = 2.0
 AUTH_SECONDS = 60.0
 AUTH_FIRST_SECONDS = 2.0
@@ -89,18 +89,20 @@ class SweepLoop:
 
 
 def poll_objects(document: DocumentPoll, edge_tls: EdgeTlsPoll, *, interval: float, tell: Callable[[Report], None]) -> None:
-    """Polls the document each interval and the certificate each minute, for ever."""
+    """Polls the document each interval and the certificates at most as often, at once when the document has changed; for ever."""
     failures = 0
-    next_certificate = 0.0
+    next_certificates = 0.0
     while True:
         report = document.poll()
         if report:
             tell(report)
+        if isinstance(report, DocumentReport):
+            next_certificates = 0.0
         failures = failures + 1 if isinstance(report, FaultReport) else 0
-        if time.monotonic() >= next_certificate:
-            if pair := edge_tls.poll():
-                tell(pair)
-            next_certificate = time.monotonic() + (EDGE_TLS_SECONDS if edge_tls.last else EDGE_TLS_FIRST_SECONDS)
+        if time.monotonic() >= next_certificates:
+            for news in edge_tls.poll(document.text):
+                tell(news)
+            next_certificates = time.monotonic() + (EDGE_TLS_SECONDS if edge_tls.complete else EDGE_TLS_FIRST_SECONDS)
         time.sleep(min(pause_after(interval, failures), 5.0) * random.uniform(1 - JITTER, 1))
 
 

@@ -1,5 +1,6 @@
-"""Two objects that change rarely and are asked for often: the mesh document in S3, the edge's certificate in SSM."""
+"""What changes rarely and is asked for often: the mesh document in S3, the edge's certificates in SSM."""
 
+import json
 from typing import Any
 
 from apps.common.aws import AwsError, error_code
@@ -33,25 +34,47 @@ class DocumentPoll:
 
 
 class EdgeTlsPoll:
-    """Both halves of the edge's certificate in one call, so that a rotation is seen whole."""
+    """Both halves of each of the edge's certificates in one call, so that a rotation is seen whole."""
 
     def __init__(self, ssm: Any, *, stack: str) -> None:
         self._ssm = ssm
-        self._names = tuple(contract.edge_tls_parameter(stack, item) for item in ("certificate", "key"))
-        self.last: EdgeTlsReport | None = None
+        self._stack = stack
+        self._wanted: list[str] = []
+        self._told: dict[str, EdgeTlsReport] = {}
 
-    def poll(self) -> EdgeTlsReport | FaultReport | None:
-        """The pair when it is new, a fault when it could not be read whole, else None."""
+    @property
+    def complete(self) -> bool:
+        """Whether every certificate has been read once."""
+        return len(self._told) == len(self._wanted) > 0
+
+    def poll(self, document: str) -> list[EdgeTlsReport | FaultReport]:
+        """What is new of the certificates that the document wants; a fault for each that could not be read whole."""
+        self._wanted = certificate_paths(document, stack=self._stack) or self._wanted
+        self._told = {path: report for path, report in self._told.items() if path in self._wanted}
+        return [report for path in self._wanted if (report := self._read(path))]
+
+    def _read(self, path: str) -> EdgeTlsReport | FaultReport | None:
+        chain, key = names = contract.certificate_parameters(path)
         try:
-            answer = self._ssm.get_parameters(Names=list(self._names), WithDecryption=True)
+            answer = self._ssm.get_parameters(Names=list(names), WithDecryption=True)
         except AwsError as error:
             return FaultReport(api="ssm:GetParameters", code=error_code(error), text=str(error))
         values = {item["Name"]: item["Value"] for item in answer["Parameters"]}
-        missing = [name for name in self._names if name not in values]
+        missing = [name for name in names if name not in values]
         if missing:
             return FaultReport(api="ssm:GetParameters", code="ParameterNotFound", text=f"no parameter {', '.join(missing)}")
-        pair = EdgeTlsReport(chain=values[self._names[0]], key=values[self._names[1]])
-        if pair == self.last:
+        report = EdgeTlsReport(path=path, chain=values[chain], key=values[key])
+        if self._told.get(path) == report:
             return None
-        self.last = pair
-        return pair
+        self._told[path] = report
+        return report
+
+
+def certificate_paths(document: str, *, stack: str) -> list[str]:
+    """SSM paths of all certificates that a mesh document wants, the default one first; none where it cannot be read."""
+    try:
+        tls = json.loads(document)["mesh"].get("edge", {}).get("tls", {})
+        named = [str(item["secret"]) for item in tls.get("certificates", ())]
+        return [str(tls["secret"]) if tls.get("mode") == "secret" else contract.edge_tls_path(stack), *named]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []

@@ -37,8 +37,9 @@ class DocumentReport:
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeTlsReport:
-    """What the edge shows to clients, PEM."""
+    """One of the certificates that the edge shows to clients, PEM; `path` is where it lies in SSM."""
 
+    path: str
     chain: str = field(repr=False)
     key: str = field(repr=False)
 

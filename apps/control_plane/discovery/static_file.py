@@ -30,6 +30,7 @@ from model.contract import Role
 
 POLL_SECONDS = 0.2
 STACK = "standalone"
+STACK_PATH = contract.edge_tls_path(STACK)
 ROLES = {"edge": Role.EDGE, "postgres": Role.DATABASE, "control-plane": Role.CONTROL_PLANE, "monitoring": Role.MONITORING}
 """Groups that are no services of the mesh."""
 
@@ -87,19 +88,29 @@ class StaticFiles:
     mesh: Path
     endpoints: Path
     edge_tls: Path | None = None
-    """Directory with the edge's certificate.pem and key.pem; without it no edge is served."""
+    """Directory with the edge's certificate.pem and key.pem, and the same below the path of each certificate that the mesh
+    names; without it no edge is served."""
 
     async def run(self, publish: Publish) -> None:
         """Reports what changed; files that cannot be used are a fault, once."""
         watched: list[_Watch] = [_Watch((self.mesh,), read_mesh_file), _Watch((self.endpoints,), read_endpoints)]
-        if self.edge_tls:
-            watched.insert(0, _Watch((self.edge_tls / "certificate.pem", self.edge_tls / "key.pem"), _edge_tls))
+        certificates: dict[str, _Watch] = {}
         while True:
-            for watch in watched:
+            for path, directory in self._certificates():
+                certificates.setdefault(path, _edge_tls_at(directory, path))
+            for watch in [*certificates.values(), *watched]:
                 if report := watch.look():
                     publish(report)
             publish(SweepReport(seconds=0.0, cpu_seconds=0.0))
             await asyncio.sleep(POLL_SECONDS)
+
+
+    def _certificates(self) -> Iterator[tuple[str, Path]]:
+        """SSM path and directory of each certificate; the stack's own is watched also before it is there."""
+        if self.edge_tls:
+            yield STACK_PATH, self.edge_tls
+            for found in self.edge_tls.glob("*/**/certificate.pem"):
+                yield f"/{found.parent.relative_to(self.edge_tls)}", found.parent
 
 
 class _Watch:
@@ -132,5 +143,6 @@ class _Watch:
         return FaultReport(api=f"file:{path.name}", code="Unreadable", text=f"{path}: {error}")
 
 
-def _edge_tls(chain: str, key: str) -> EdgeTlsReport:
-    return EdgeTlsReport(chain=chain, key=key)
+def _edge_tls_at(directory: Path, path: str) -> _Watch:
+    files = (directory / "certificate.pem", directory / "key.pem")
+    return _Watch(files, lambda chain, key: EdgeTlsReport(path=path, chain=chain, key=key))

@@ -1,6 +1,7 @@
 """What discovery reports becomes one world; what cannot be used changes nothing and is counted."""
 
 import json
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,8 +22,9 @@ from apps.control_plane.discovery.reports import (
 )
 from apps.control_plane.document_trial import TRIAL_SECONDS
 from apps.control_plane.metrics import Metrics
-from apps.control_plane.model import EndpointState
+from apps.control_plane.model import EndpointState, TlsKeyPair
 from apps.control_plane.world_keeper import WorldKeeper
+from model import contract
 
 WEB: dict[str, Any] = {"image": {"build": "apps/http_service"}, "port": 8080}
 
@@ -55,7 +57,7 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float:
     return registry.get_sample_value(f"mesh_control_plane_{name}", labels) or 0.0
 
 
-def test_a_world_needs_a_document_and_machines(keeper: WorldKeeper) -> None:
+def test_a_world_needs_a_document_and_machines(keeper: WorldKeeper, certified: Callable[..., TlsKeyPair]) -> None:
     assert keeper.world is None
     keeper.hear(document())
     assert keeper.world is None
@@ -64,9 +66,11 @@ def test_a_world_needs_a_document_and_machines(keeper: WorldKeeper) -> None:
     assert world is not None
     assert [item.state for item in world.endpoints] == [EndpointState.SERVING, EndpointState.DRAINING]
     assert world.edge_tls is None
-    keeper.hear(EdgeTlsReport(chain="c", key="k"))
+    assert not keeper.hear(EdgeTlsReport(path=contract.edge_tls_path("t"), chain="c", key="k"))
+    pair = certified()
+    assert keeper.hear(EdgeTlsReport(path=contract.edge_tls_path("t"), chain=pair.chain, key=pair.key))
     assert keeper.world is not None
-    assert keeper.world.edge_tls is not None
+    assert keeper.world.edge_tls == pair
 
 
 def test_the_issuer_and_the_secrets_of_logins_are_kept(keeper: WorldKeeper) -> None:

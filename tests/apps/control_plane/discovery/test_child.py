@@ -1,6 +1,7 @@
 """The real child process against a moto server: what it tells, and that it ends with its parent."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -33,6 +34,7 @@ from apps.control_plane.discovery.reports import (
 from model import contract
 
 pytestmark = pytest.mark.components
+OWN = contract.edge_tls_path("t")
 Kind = TypeVar("Kind")
 
 
@@ -103,7 +105,7 @@ def test_machines_document_and_certificate_arrive_and_change(stack: Any, environ
     async def scenario() -> None:
         stack.run("edge", "edge")
         ended, _ = stack.run("service", "web", 2)
-        stack.write_document("{}")
+        stack.write_document('{"mesh": {}}')
         async with listening() as heard:
             await heard.until(lambda: heard.addresses() == 3)
             await heard.until(lambda: len(heard.all(DocumentReport)) == 1)
@@ -116,12 +118,40 @@ def test_machines_document_and_certificate_arrive_and_change(stack: Any, environ
             assert took < 1
             assert heard.all(DocumentReport)[-1].text == '{"schema": 1}'
             stack.write_edge_tls("chain", "key")
-            await heard.until(lambda: heard.all(EdgeTlsReport) == [EdgeTlsReport(chain="chain", key="key")])
+            await heard.until(lambda: heard.all(EdgeTlsReport) == [EdgeTlsReport(path=OWN, chain="chain", key="key")])
             sweeps = heard.all(SweepReport)
             await heard.until(lambda: len(heard.all(SweepReport)) >= len(sweeps) + 3)
             assert len(heard.all(EndpointsReport)) == 2
             assert len(heard.all(DocumentReport)) == 2
         assert not children()
+
+    asyncio.run(scenario())
+
+
+def test_the_certificates_that_the_document_names_arrive_at_once_and_again_when_they_are_renewed(stack: Any, environment: None) -> None:
+    def write(path: str, value: str) -> None:
+        for name in contract.certificate_parameters(path):
+            stack.ssm.put_parameter(Name=name, Value=f"{value} {name}", Type="SecureString", Overwrite=True)
+
+    def pair(path: str, value: str) -> EdgeTlsReport:
+        chain, key = (f"{value} {name}" for name in contract.certificate_parameters(path))
+        return EdgeTlsReport(path=path, chain=chain, key=key)
+
+    async def scenario() -> None:
+        stack.run("edge", "edge")
+        for path in ("/team/edge", "/team/shop", OWN):
+            write(path, "old")
+        tls: dict[str, Any] = {"mode": "secret", "secret": "/team/edge"}
+        stack.write_document(json.dumps({"mesh": {"edge": {"tls": tls}}}))
+        async with listening() as heard:
+            await heard.until(lambda: heard.all(EdgeTlsReport) == [pair("/team/edge", "old")])
+            tls["certificates"] = [{"domains": ["shop.example.com"], "secret": "/team/shop"}]
+            stack.write_document(json.dumps({"mesh": {"edge": {"tls": tls}}}))
+            took = await heard.until(lambda: heard.all(EdgeTlsReport)[1:] == [pair("/team/shop", "old")])
+            assert took < 2
+            stack.write_document("no document")
+            write("/team/edge", "new")
+            await heard.until(lambda: heard.all(EdgeTlsReport)[2:] == [pair("/team/edge", "new")], 15)
 
     asyncio.run(scenario())
 

@@ -24,7 +24,7 @@ from apps.control_plane.discovery.reports import (
         EndpointsReport(endpoints=(Sighting(instance="i-1", role="edge", service="edge", address="127.0.0.2", zone="a", draining=True),)),
         EndpointsReport(endpoints=()),
         DocumentReport(text='{"a": "\\n"}\n'),
-        EdgeTlsReport(chain="-----BEGIN\n", key="k"),
+        EdgeTlsReport(path="/p", chain="-----BEGIN\n", key="k"),
         IssuerReport(issuer="i", jwks_uri="j", authorization_endpoint="a", token_endpoint="t", end_session_endpoint=""),
         LoginSecretsReport(client_secret="c", cookie_key="k"),
         SweepReport(seconds=0.1, cpu_seconds=1.0),
@@ -45,5 +45,5 @@ def test_a_line_that_is_no_report_is_shown(line: bytes) -> None:
 
 
 def test_a_key_does_not_show_in_a_log() -> None:
-    assert "hush" not in repr(EdgeTlsReport(chain="c", key="hush"))
+    assert "hush" not in repr(EdgeTlsReport(path="/p", chain="c", key="hush"))
     assert "hush" not in repr(LoginSecretsReport(client_secret="hush", cookie_key="hush"))

@@ -15,7 +15,7 @@ from apps.control_plane.discovery.reports import (
     Sighting,
     SweepReport,
 )
-from apps.control_plane.discovery.static_file import StaticFiles, read_endpoints
+from apps.control_plane.discovery.static_file import STACK_PATH, StaticFiles, read_endpoints
 
 
 def test_groups_become_machines_of_their_role() -> None:
@@ -33,6 +33,25 @@ def test_groups_become_machines_of_their_role() -> None:
 def test_a_mistake_is_named_by_its_path(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read_endpoints(text)
+
+
+def test_certificates_lie_below_the_directory_as_their_paths_say(tmp_path: Path) -> None:
+    files = StaticFiles(mesh=tmp_path / "mesh.yaml", endpoints=tmp_path / "endpoints.yaml", edge_tls=tmp_path)
+    told: list[Report] = []
+
+    async def scenario() -> None:
+        task = asyncio.create_task(files.run(told.append))
+        await asyncio.sleep(0.3)
+        for directory in (tmp_path, tmp_path / "team" / "shop"):
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "key.pem").write_text("key")
+            (directory / "certificate.pem").write_text(str(directory.name))
+        await asyncio.sleep(0.5)
+        task.cancel()
+
+    asyncio.run(scenario())
+    found = {report.path: report.chain for report in told if isinstance(report, EdgeTlsReport)}
+    assert found == {STACK_PATH: tmp_path.name, "/team/shop": "shop"}
 
 
 def test_a_changed_file_is_told_and_a_broken_one_is_a_fault_once(tmp_path: Path) -> None:
@@ -55,6 +74,6 @@ def test_a_changed_file_is_told_and_a_broken_one_is_a_fault_once(tmp_path: Path)
     asyncio.run(scenario())
     news = [report for report in told if not isinstance(report, SweepReport)]
     assert [type(report) for report in news] == [EdgeTlsReport, DocumentReport, EndpointsReport, FaultReport, EndpointsReport]
-    assert news[0] == EdgeTlsReport(chain="chain", key="key")
+    assert news[0] == EdgeTlsReport(path=STACK_PATH, chain="chain", key="key")
     assert isinstance(news[1], DocumentReport)
     assert json.loads(news[1].text)["mesh"] == {"domain": "t.internal"}
