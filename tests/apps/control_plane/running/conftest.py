@@ -1,6 +1,7 @@
 """A mesh of processes on one host: control plane, Envoys from the real bootstrap, apps; each is ended by its own handle."""
 
 import os
+import random
 import ssl
 import subprocess
 import sys
@@ -28,7 +29,9 @@ from envoy_configs.bootstrap import BootstrapArgs, template
 from model import contract
 from model.contract import Role, spiffe_id
 
-NETWORK = "127.20.79"
+RANGE = f"127.{random.randint(100, 250)}"
+"""Two octets of this test process's own; workers and clones run side by side."""
+NETWORK = f"{RANGE}.79"
 CONTROL_PLANE, EDGE, ONE, TWO = (f"{NETWORK}.{number}" for number in (10, 2, 3, 4))
 HTTPS, HTTP, APP = 8443, 8080, 8090
 DOMAIN = "t.mesh.internal"
@@ -190,7 +193,7 @@ def mesh_of(*prefixes: str) -> dict[str, Any]:
         "health": {"path": "/health"},
     }
     edge = {"https": HTTPS, "http": HTTP}
-    return {"domain": DOMAIN, "network": {"cidr": "127.20.0.0/16"}, "edge": edge, "services": {"web": web}}
+    return {"domain": DOMAIN, "network": {"cidr": f"{RANGE}.0.0/16"}, "edge": edge, "services": {"web": web}}
 
 
 class StandaloneMesh(Host):

@@ -22,15 +22,15 @@ REGION, BUCKET = "eu-central-1", "mesh-t"
 class Cloud:
     """A stack `t` in moto, whose machines have the addresses that the processes of the test listen on."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, cidr: str) -> None:
         self.environment = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": "t", "AWS_SECRET_ACCESS_KEY": "t"}
         session = boto3.Session(aws_access_key_id="t", aws_secret_access_key="t", region_name=REGION)
         self.ec2: Any = session.client("ec2", endpoint_url=endpoint)
         self.s3: Any = session.client("s3", endpoint_url=endpoint)
         self.ssm: Any = session.client("ssm", endpoint_url=endpoint)
         self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        network = self.ec2.create_vpc(CidrBlock="127.20.0.0/16")["Vpc"]["VpcId"]
-        self.subnet = self.ec2.create_subnet(VpcId=network, CidrBlock="127.20.79.0/24")["Subnet"]["SubnetId"]
+        network = self.ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
+        self.subnet = self.ec2.create_subnet(VpcId=network, CidrBlock=cidr)["Subnet"]["SubnetId"]
 
     def run(self, role: Role, service: str, address: str) -> str:
         tags = {contract.TAG_STACK: "t", contract.TAG_ROLE: role, contract.TAG_SERVICE: service}
@@ -53,13 +53,13 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(monkeypatch: pytest.MonkeyPatch, document: Callable[..., dict[str, Any]]) -> Iterator[Cloud]:
     monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     address, port = server.get_host_and_port()
     httpx.post(f"http://{address}:{port}/moto-api/reset")
-    yield Cloud(f"http://{address}:{port}")
+    yield Cloud(f"http://{address}:{port}", document("/")["mesh"]["network"]["cidr"])
     server.stop()
 
 
