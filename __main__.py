@@ -9,7 +9,8 @@ from pulumi import Output
 from components import control_plane, database, firewall_rules, machine_files, mesh_document, monitoring, policies, subnets
 from components.certificates import Certificates, CertificatesArgs, Holder
 from components.control_plane import ControlPlane, ControlPlaneArgs
-from components.database import Database, DatabaseArgs, DataVolume, DataVolumeArgs
+from components.data_volume import DataVolume, DataVolumeArgs
+from components.database import Database, DatabaseArgs
 from components.dns import PrivateDns, PrivateDnsArgs, PublicDns, PublicDnsArgs
 from components.edge import Edge, EdgeAddresses, EdgeAddressesArgs, EdgeArgs
 from components.endpoints import Endpoints, EndpointsArgs
@@ -134,7 +135,8 @@ def build_control_plane(foundation: Foundation, facts: StackFacts) -> ControlPla
         statements=document.bucket_arn.apply(lambda arn: policies.control(facts.region, facts.stack, arn)),
         after=document.ready,
     )
-    data = foundation.user_data(make, app=foundation.registry.refs[CONTROL_PLANE], bucket=document.bucket)
+    holder = Holder(Role.CONTROL_PLANE, control_plane.SERVICE)
+    data = foundation.user_data(make, holder=holder, app=foundation.registry.refs[CONTROL_PLANE], bucket=document.bucket)
     return ControlPlane("control-plane", ControlPlaneArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=tags))
 
 
@@ -149,7 +151,7 @@ def build_edge(foundation: Foundation, facts: StackFacts, addresses: EdgeAddress
         statements=policies.take_address(facts.region, facts.stack),
     )
     data = [
-        foundation.user_data(make, allocation=allocation, public_ip=public_ip)
+        foundation.user_data(make, holder=Holder(Role.EDGE, "edge"), allocation=allocation, public_ip=public_ip)
         for allocation, public_ip in zip(addresses.allocation_ids, addresses.public_ips, strict=True)
     ]
     return Edge("edge", EdgeArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=foundation.tags))
@@ -174,7 +176,9 @@ def build_service(foundation: Foundation, facts: StackFacts, name: str, password
             zones=foundation.network.zones,
             fewest=spec.replicas.min,
             most=spec.replicas.max,
-            user_data=foundation.user_data(make, app=foundation.registry.refs[built] if built else str(spec.image.ref)),
+            user_data=foundation.user_data(
+                make, holder=Holder(Role.SERVICE, name), app=foundation.registry.refs[built] if built else str(spec.image.ref)
+            ),
             settings=settings,
             tags=foundation.tags,
         ),
@@ -189,28 +193,48 @@ def build_database(foundation: Foundation, facts: StackFacts, passwords: Passwor
     zone = foundation.network.zones[0]
     volume = DataVolume(
         "database-data",
-        DataVolumeArgs(zone=zone, size_gib=spec.storage_gib, protect_data=facts.mesh.protect_data, tags=tags),
+        DataVolumeArgs(
+            zone=zone,
+            size_gib=spec.storage_gib,
+            protect_data=facts.mesh.protect_data,
+            role=Role.DATABASE,
+            service=database.SERVICE,
+            tags=tags,
+        ),
     )
     make = partial(machine_files.database, facts)
     settings = foundation.settings(Role.DATABASE, database.SERVICE, make, instance_type=spec.instance_type, after=passwords.ready)
-    data = foundation.user_data(make, volume=volume.volume_id)
+    data = foundation.user_data(make, holder=Holder(Role.DATABASE, database.SERVICE), volume=volume.volume_id)
     return Database("database", DatabaseArgs(zone=zone, volume_id=volume.volume_id, user_data=data, settings=settings, tags=tags))
 
 
 def build_monitoring(foundation: Foundation, facts: StackFacts, passwords: Passwords) -> Monitoring:
     """The machine that watches the others."""
+    spec, tags = facts.mesh.observability, foundation.tags
+    zone = monitoring.place(foundation.network.zones)
+    volume = DataVolume(
+        "monitoring-data",
+        DataVolumeArgs(
+            zone=zone,
+            size_gib=spec.prometheus.storage_gib,
+            protect_data=facts.mesh.production,
+            role=Role.MONITORING,
+            service=monitoring.SERVICE,
+            tags=tags,
+        ),
+    )
     make = partial(machine_files.monitoring, facts)
     settings = foundation.settings(
         Role.MONITORING,
         monitoring.SERVICE,
         make,
-        instance_type=facts.mesh.observability.instance_type,
+        instance_type=spec.instance_type,
         statements=[policies.discover()],
         after=passwords.ready,
     )
+    data = foundation.user_data(make, volume=volume.volume_id)
     return Monitoring(
-        "monitoring",
-        MonitoringArgs(zones=foundation.network.zones, user_data=foundation.user_data(make), settings=settings, tags=foundation.tags),
+        "monitoring", MonitoringArgs(zone=zone, volume_id=volume.volume_id, user_data=data, settings=settings, tags=tags)
     )
 
 

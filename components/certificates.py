@@ -3,6 +3,7 @@
 Keys are EC P-256: an RSA key with its chain does not fit into an SSM parameter's 4 KB.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import pulumi
@@ -17,6 +18,7 @@ CA_HOURS = 10 * 365 * 24
 LEAF_HOURS = 365 * 24
 RENEWAL_HOURS = 90 * 24
 """A certificate with less time left is replaced by the next `pulumi up`."""
+FINGERPRINT_DIGITS = 16
 SIGNING = ["cert_signing", "crl_signing", "digital_signature"]
 SERVER = ["digital_signature", "server_auth"]
 PEER = [*SERVER, "client_auth"]
@@ -48,6 +50,11 @@ class _Authority:
     certificate: tls.SelfSignedCert
 
 
+def fingerprint(pem: str) -> str:
+    """Enough of a certificate's hash to tell it from its predecessor."""
+    return hashlib.sha256(pem.encode()).hexdigest()[:FINGERPRINT_DIGITS]
+
+
 class Certificates(pulumi.ComponentResource):
     """Two CAs and what they signed, stored in SSM under the names of `model.contract`.
 
@@ -57,12 +64,14 @@ class Certificates(pulumi.ComponentResource):
 
     ca_certificate: Output[str]
     """PEM of the CA that clients of the edge must trust."""
+    fingerprints: dict[Holder, Output[str]]
+    """Beginning of the SHA-256 of each holder's certificate; public, as the certificate is."""
     ready: list[pulumi.Resource]
     """The SSM parameters that a machine reads when it boots."""
 
     def __init__(self, name: str, args: CertificatesArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("mesh:certificates:Certificates", name, {}, opts)
-        self._name, self._args, self.ready = name, args, []
+        self._name, self._args, self.ready, self.fingerprints = name, args, [], {}
         self._stack = args.tags.stack
         self._child = ResourceOptions(parent=self)
         mesh = self._authority("mesh")
@@ -98,6 +107,7 @@ class Certificates(pulumi.ComponentResource):
             opts=self._child,
         )
         certificate = self._sign(what, authority, request, PEER)
+        self.fingerprints[holder] = certificate.cert_pem.apply(fingerprint)
         self._store(f"{what}-key", tls_parameter(self._stack, holder.role, holder.service, "key"), key.private_key_pem)
         self._store(f"{what}-certificate", tls_parameter(self._stack, holder.role, holder.service, "certificate"), certificate.cert_pem)
 

@@ -39,6 +39,8 @@ NOBODY = 65534
 DATABASE = "mesh"
 """Name of the mesh's one database."""
 DATABASE_ADMIN = "postgres"
+USERS_SCRIPT = "postgres/users.sh"
+"""Below the run directory; the agent writes it."""
 POSTGRES_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
 """What the official image's entrypoint needs to hand the data directory to its own user."""
 
@@ -148,7 +150,7 @@ def control_plane(containers: Containers, *, image: ContainerImage, environment:
 
 
 def database(containers: Containers, *, envoy: ContainerImage, postgres: ContainerImage) -> dict[str, Any]:
-    """Postgres on loopback and the sidecar that the mesh reaches it through."""
+    """Postgres on loopback, the sidecar that the mesh reaches it through, and the one-shot that makes its users what they should be."""
     server = containers.prepared(
         postgres,
         command=["postgres", "-c", "listen_addresses=${MESH_LOOPBACK}", "-c", f"port={POSTGRES_BACKEND_PORT}"],
@@ -163,20 +165,27 @@ def database(containers: Containers, *, envoy: ContainerImage, postgres: Contain
             "POSTGRES_INITDB_ARGS": "--auth-host=scram-sha-256 --data-checksums --encoding=UTF8 --locale=C",
         },
         tmpfs=["/tmp", "/var/run/postgresql"],
-        volumes=[f"{DATA}/postgres:{DATA}/postgres", f"{RUN}/initdb:/docker-entrypoint-initdb.d:ro"],
+        volumes=[f"{DATA}/postgres:{DATA}/postgres"],
         shm_size="256mb",
         stop_signal="SIGINT",
         stop_grace_period="60s",
         labels={LABEL_READY: f"tcp://${{MESH_LOOPBACK}}:{POSTGRES_BACKEND_PORT}"},
     )
-    file = containers.file({"envoy": _envoy(containers, envoy, workers=1), "postgres": server})
-    # Formatting and mounting the volume is the host's business; only this one-shot may.
-    file["services"]["prepare"] |= {"privileged": True}
-    file["services"]["prepare"]["volumes"] += [
-        "/dev:/dev",
-        {"type": "bind", "source": DATA, "target": DATA, "bind": {"propagation": "rshared"}},
-    ]
-    return file
+    users = containers.prepared(
+        postgres,
+        command=["sh", f"{RUN}/{USERS_SCRIPT}"],
+        user=f"{containers.user}:{containers.user}",
+        env_file=[{"path": SECRETS_ENV, "required": False}],
+        environment={
+            "PGHOST": "${MESH_LOOPBACK}",
+            "PGPORT": str(POSTGRES_BACKEND_PORT),
+            "PGDATABASE": DATABASE,
+            "PGUSER": DATABASE_ADMIN,
+        },
+        volumes=[f"{RUN}:{RUN}:ro"],
+        restart="on-failure",
+    )
+    return _with_volume(containers.file({"envoy": _envoy(containers, envoy, workers=1), "postgres": server, "users": users}))
 
 
 def monitoring(
@@ -190,7 +199,7 @@ def monitoring(
         label = {LABEL_READY: f"http://${{MESH_ADDRESS}}:{port}{ready}"}
         return containers.prepared(image, user=user, volumes=volumes, labels=label, **settings)
 
-    return containers.file(
+    file = containers.file(
         {
             "prometheus": own(
                 prometheus,
@@ -199,7 +208,8 @@ def monitoring(
                 "prometheus",
                 command=[
                     f"--config.file={RUN}/prometheus.yaml",
-                    f"--storage.tsdb.path={DATA}/prometheus",
+                    # Not the volume's root: ext4 has a directory of its own there.
+                    f"--storage.tsdb.path={DATA}/prometheus/data",
                     f"--storage.tsdb.retention.time={retention}",
                     f"--web.listen-address=${{MESH_ADDRESS}}:{PROMETHEUS_PORT}",
                 ],
@@ -232,6 +242,15 @@ def monitoring(
             ),
         }
     )
+    return _with_volume(file)
+
+
+def _with_volume(file: dict[str, Any]) -> dict[str, Any]:
+    """Formatting and mounting a data volume is the host's business; only the agent's one-shot may."""
+    prepare = file["services"]["prepare"]
+    prepare["privileged"] = True
+    prepare["volumes"] += ["/dev:/dev", {"type": "bind", "source": DATA, "target": DATA, "bind": {"propagation": "rshared"}}]
+    return file
 
 
 def _envoy(containers: Containers, image: ContainerImage, *, workers: int) -> Service:

@@ -58,9 +58,9 @@ class EdgeArgs:
 class Edge(pulumi.ComponentResource):
     """Edge instances over the zones in turn.
 
-    A replacement is made before the old instance goes. No association is declared: the new machine's agent takes the
-    address when its Envoy is ready, so clients never meet an edge that does not serve. Until then the machine has a
-    public address of its own, by which it fetches images.
+    Replacements are made one after the other, all of them before the first old instance goes (docs/adr/0007). No
+    association is declared: the new machine's agent takes the address when its Envoy is ready, so clients never meet an
+    edge that does not serve. Until then the machine has a public address of its own, by which it fetches images.
     """
 
     instance_ids: list[Output[str]]
@@ -69,11 +69,13 @@ class Edge(pulumi.ComponentResource):
     def __init__(self, name: str, args: EdgeArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("mesh:edge:Edge", name, {}, opts)
         self._name, self._args = name, args
-        machines = [self._machine(number, user_data) for number, user_data in enumerate(args.user_data)]
+        machines: list[aws.ec2.Instance] = []
+        for number, user_data in enumerate(args.user_data):
+            machines.append(self._machine(number, user_data, after=machines[-1:]))
         self.instance_ids = [machine.id for machine in machines]
         self.register_outputs({"instance_ids": self.instance_ids})
 
-    def _machine(self, number: int, user_data: Input[str]) -> aws.ec2.Instance:
+    def _machine(self, number: int, user_data: Input[str], *, after: Sequence[pulumi.Resource]) -> aws.ec2.Instance:
         settings, name = self._args.settings, f"{self._name}-{number}"
         tags = self._args.tags.of_machine(name, Role.EDGE, SERVICE)
         return aws.ec2.Instance(
@@ -90,5 +92,5 @@ class Edge(pulumi.ComponentResource):
             root_block_device=root_disk(tags),
             maintenance_options=auto_recovery(),
             tags=tags,
-            opts=ResourceOptions(parent=self, depends_on=list(settings.ready)),
+            opts=ResourceOptions(parent=self, depends_on=[*settings.ready, *after]),
         )

@@ -7,6 +7,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
+from components.data_volume import DEVICE
 from components.machine_settings import MachineSettings, auto_recovery, metadata_options, root_disk
 from components.network import Zone
 from components.tags import StackTags
@@ -25,12 +26,15 @@ class FixedMachineArgs:
     tags: StackTags
     after: list[pulumi.Resource] = field(default_factory=list)
     """Machines that must be through with their own replacement first."""
+    volume_id: Input[str] | None = None
+    """Data volume of the zone that the machine has attached."""
 
 
 class FixedMachine(pulumi.ComponentResource):
     """A network interface that keeps the address, and the instance that has it as its only one.
 
-    Only one machine can hold the interface, so a replacement ends the old instance before it makes the new one.
+    Only one machine can hold the interface, so a replacement ends the old instance before it makes the new one. A data
+    volume is on one machine at a time as well: it is taken off the stopped old one, and the new one's agent waits for it.
     """
 
     address: str
@@ -67,5 +71,14 @@ class FixedMachine(pulumi.ComponentResource):
             tags=tags,
             opts=ResourceOptions(parent=self, delete_before_replace=True, depends_on=[*args.settings.ready, *args.after]),
         )
+        if args.volume_id is not None:
+            aws.ec2.VolumeAttachment(
+                f"{name}-attachment",
+                instance_id=self.instance.id,
+                volume_id=args.volume_id,
+                device_name=DEVICE,
+                stop_instance_before_detaching=True,
+                opts=ResourceOptions(parent=self, delete_before_replace=True),
+            )
         self.address, self.instance_id = str(args.address), self.instance.id
         self.register_outputs({"address": self.address, "instance_id": self.instance_id})

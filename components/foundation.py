@@ -7,7 +7,7 @@ import pulumi
 from pulumi import Input, Output
 
 from components import firewall_rules, user_data
-from components.certificates import Certificates
+from components.certificates import Certificates, Holder
 from components.endpoints import Endpoints
 from components.firewall import Firewall
 from components.identity import Identity, IdentityArgs
@@ -81,7 +81,8 @@ class Foundation:
     def _ways_out(self) -> list[pulumi.Resource]:
         return [*self.network.ready, *(self.endpoints.ready if self.endpoints else [])]
 
-    def user_data(self, make: Make, **known: Input[str]) -> Output[str]:
-        """User data made from `known` (fields of `Built`) once Pulumi knows them."""
-        values = Output.all(agent=self.registry.refs[AGENT], **known)
+    def user_data(self, make: Make, *, holder: Holder | None = None, **known: Input[str]) -> Output[str]:
+        """User data made from `known` (fields of `Built`) once Pulumi knows them; `holder` is whose mesh certificate the machine has."""
+        certificate = {"certificate": self.certificates.fingerprints[holder]} if holder else {}
+        values = Output.all(agent=self.registry.refs[AGENT], **certificate, **known)
         return values.apply(lambda built: user_data.render(make(Built(**built))))

@@ -17,6 +17,7 @@ from observability import alertmanager, grafana, prometheus, rules
 
 DATABASE_SERVICE = "postgres"
 MONITORING_SERVICE = "monitoring"
+DATA = "/var/lib/mesh"
 VOLUME_LABEL = "mesh-data"
 GRAFANA_PASSWORD = "GF_SECURITY_ADMIN_PASSWORD"
 
@@ -36,7 +37,11 @@ class Built:
     public_ip: str = ""
     """The edge's Elastic IP."""
     volume: str = ""
-    """Id of the database's data volume."""
+    """Id of the machine's data volume."""
+    redirects: str = ""
+    """Where the built-in issuer may send browsers back to, separated by spaces."""
+    certificate: str = ""
+    """Fingerprint of the machine's mesh certificate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,7 @@ def edge(facts: StackFacts, built: Built) -> MachineFiles:
         agent={**_keys(facts, Role.EDGE, "edge"), "allocation": built.allocation},
         templates=_envoy_template(facts, Role.EDGE, "edge", public_addresses=public),
         lowest_port=min(mesh.edge.https, mesh.edge.http, FIRST_UNPRIVILEGED_PORT),
+        certificate=built.certificate,
         own_loopback=mesh.is_local,
     )
 
@@ -80,6 +86,7 @@ def service(facts: StackFacts, name: str, built: Built) -> MachineFiles:
         ),
         agent={**_keys(facts, Role.SERVICE, name), "environment": secrets},
         templates=_envoy_template(facts, Role.SERVICE, name),
+        certificate=built.certificate,
         own_loopback=mesh.is_local,
     )
 
@@ -94,6 +101,7 @@ def control_plane(facts: StackFacts, built: Built) -> MachineFiles:
             environment={"MESH_STACK": facts.stack, "MESH_BUCKET": built.bucket, "MESH_DOMAIN": mesh.domain},
         ),
         agent=_keys(facts, Role.CONTROL_PLANE, "control-plane"),
+        certificate=built.certificate,
         own_loopback=mesh.is_local,
     )
 
@@ -113,10 +121,11 @@ def database(facts: StackFacts, built: Built) -> MachineFiles:
         agent={
             **_keys(facts, Role.DATABASE, DATABASE_SERVICE),
             "environment": secrets,
-            "volume": {"id": built.volume, "label": VOLUME_LABEL, "mount": "/var/lib/mesh/postgres"},
+            "volume": _volume(built, DATABASE_SERVICE),
         },
-        templates={**_envoy_template(facts, Role.DATABASE, DATABASE_SERVICE), "initdb/users.sh": _users_script(users)},
-        directories=(Directory(path="/var/lib/mesh", owner=0),),
+        templates={**_envoy_template(facts, Role.DATABASE, DATABASE_SERVICE), compose_files.USERS_SCRIPT: users_script(users)},
+        directories=(Directory(path=DATA, owner=0),),
+        certificate=built.certificate,
         own_loopback=mesh.is_local,
     )
 
@@ -133,10 +142,15 @@ def monitoring(facts: StackFacts, built: Built) -> MachineFiles:
     )
     return MachineFiles(
         compose=compose,
-        agent={"owner": compose_files.NOBODY, "environment": {GRAFANA_PASSWORD: {"secret": grafana_secret(facts.stack)}}},
+        agent={
+            "owner": compose_files.NOBODY,
+            "environment": {GRAFANA_PASSWORD: {"secret": grafana_secret(facts.stack)}},
+            "volume": _volume(built, "prometheus"),
+        },
         templates=monitoring_templates(facts),
-        directories=tuple(
-            Directory(path=f"/var/lib/mesh/{name}", owner=compose_files.NOBODY) for name in ("prometheus", "alertmanager", "grafana")
+        directories=(
+            Directory(path=DATA, owner=0),
+            *(Directory(path=f"{DATA}/{name}", owner=compose_files.NOBODY) for name in ("alertmanager", "grafana")),
         ),
         own_loopback=mesh.is_local,
     )
@@ -176,6 +190,11 @@ def monitoring_templates(facts: StackFacts) -> dict[str, str]:
 def grafana_secret(stack: str) -> str:
     """Secrets Manager name of Grafana's admin password."""
     return parameter_name(stack, "grafana", "admin")
+
+
+def _volume(built: Built, directory: str) -> dict[str, str]:
+    """The agent's task on a machine with a data volume."""
+    return {"id": built.volume, "label": VOLUME_LABEL, "mount": f"{DATA}/{directory}"}
 
 
 def _ec2_endpoint(facts: StackFacts) -> str:
@@ -227,15 +246,22 @@ def _password_variable(user: str) -> str:
     return "PASSWORD_" + user.upper().replace("-", "_")
 
 
-def _users_script(users: list[str]) -> str:
-    """Run by the image's entrypoint when the data directory is new; each service is a user and owns its own schema."""
-    lines = ["set -eu"]
+def users_script(users: list[str]) -> str:
+    """Makes each service a user with a schema of its own, whatever there was before; runs at each boot, as the image's `psql` client.
+
+    A user that no service is any more keeps its data and loses nothing but its way: no sidecar leads it to Postgres.
+    """
+    lines = ["set -eu", 'export PGPASSWORD="$POSTGRES_PASSWORD"', "until pg_isready --quiet; do sleep 0.2; done"]
     for user in users:
         lines += [
-            'psql --no-psqlrc -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" <<\'SQL\'',
+            f"psql --no-psqlrc --quiet --single-transaction -v ON_ERROR_STOP=1 -v name={user} <<'SQL'",
+            "SET client_min_messages = warning;",
             f'\\set password `printf %s "${_password_variable(user)}"`',
-            f"CREATE ROLE \"{user}\" LOGIN PASSWORD :'password';",
-            f'CREATE SCHEMA AUTHORIZATION "{user}";',
+            "SELECT format('CREATE ROLE %I', :'name') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'name') \\gexec",
+            "ALTER ROLE :\"name\" LOGIN PASSWORD :'password';",
+            'GRANT CONNECT ON DATABASE :"DBNAME" TO :"name";',
+            'CREATE SCHEMA IF NOT EXISTS :"name";',
+            'ALTER SCHEMA :"name" OWNER TO :"name";',
             "SQL",
         ]
     return "\n".join([*lines, ""])

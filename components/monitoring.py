@@ -1,4 +1,4 @@
-"""The monitoring machine: Prometheus, Grafana and Alertmanager at a fixed address."""
+"""The monitoring machine: Prometheus, Grafana and Alertmanager at a fixed address; the samples are on a volume that outlives it."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -18,14 +18,21 @@ HOST = 9
 """Its number in the fixed subnet."""
 
 
+def place(zones: list[Zone]) -> Zone:
+    """Its zone: the second where there is one, away from the database."""
+    return zones[1 % len(zones)]
+
+
 def address(ranges: list[subnets.ZoneSubnets]) -> IPv4Address:
-    """The monitoring machine's address, in the second zone where there is one: away from the database."""
+    """The monitoring machine's address, known from the network's plan alone."""
     return subnets.fixed_address(ranges[1 % len(ranges)].fixed, HOST)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MonitoringArgs:
-    zones: list[Zone]
+    zone: Zone
+    """The volume's zone."""
+    volume_id: Input[str]
     user_data: Input[str]
     settings: MachineSettings
     tags: StackTags
@@ -44,13 +51,14 @@ class Monitoring(pulumi.ComponentResource):
         machine = FixedMachine(
             name,
             FixedMachineArgs(
-                zone=args.zones[1 % len(args.zones)],
-                address=address([zone.ranges for zone in args.zones]),
+                zone=args.zone,
+                address=address([args.zone.ranges]),
                 role=Role.MONITORING,
                 service=SERVICE,
                 user_data=args.user_data,
                 settings=args.settings,
                 tags=args.tags,
+                volume_id=args.volume_id,
             ),
             opts=ResourceOptions(parent=self),
         )

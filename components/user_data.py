@@ -50,6 +50,8 @@ class MachineFiles:
     directories: tuple[Directory, ...] = ()
     lowest_port: int = FIRST_UNPRIVILEGED_PORT
     """Lowest port that a container listens on; containers have no capability to take one below 1024."""
+    certificate: str = ""
+    """Fingerprint of the mesh certificate that the agent reads; a renewed one is new user data, so that the machine reads it."""
     own_loopback: bool = False
     """Local stacks: the machine's own address is its loopback, since all machines share 127.0.0.1."""
 
@@ -70,7 +72,8 @@ def render(files: MachineFiles) -> str:
         "write_files": [_machine_env(own_loopback=files.own_loopback), *entries],
         "runcmd": [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", UNIT]],
     }
-    text = "## template: jinja\n#cloud-config\n" + yaml.dump(config, Dumper=_Dumper, sort_keys=False, width=10**9)
+    head = "## template: jinja\n#cloud-config\n" + (f"# certificate {files.certificate}\n" if files.certificate else "")
+    text = head + yaml.dump(config, Dumper=_Dumper, sort_keys=False, width=10**9)
     if (size := len(text.encode())) > LIMIT_BYTES:
         largest = max(entries, key=lambda entry: len(entry["content"]))
         raise ValueError(f"user data has {size} bytes, EC2 takes {LIMIT_BYTES}; the largest file is {largest['path']}")

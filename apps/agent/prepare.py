@@ -28,7 +28,7 @@ def prepare(config: AgentConfig, env: Mapping[str, str]) -> None:
     run_dir = root / contract.RUN_DIR.lstrip("/")
     rendered = render_templates(root / contract.TEMPLATE_DIR.lstrip("/"), env)
     if config.volume and not env.get("MESH_ROOT"):
-        bring_volume(config.volume)
+        bring_volume(config.volume, owner=config.owner)
     values = read_values([*config.files.values(), *config.environment.values()], env)
     files = {name: values[source] for name, source in config.files.items()}
     files[SECRETS_ENV] = "".join(

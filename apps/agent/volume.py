@@ -5,6 +5,7 @@ found" (exit 2) also for a device that it cannot read, so the start of the devic
 as it is on a new EBS volume; anything else stops the boot.
 """
 
+import os
 import subprocess
 import time
 from datetime import timedelta
@@ -23,17 +24,19 @@ BLANK_BYTES = 1 << 20
 log = structlog.get_logger()
 
 
-def bring_volume(task: VolumeTask) -> None:
-    """Leaves the volume mounted at `task.mount`; does nothing when it is."""
+def bring_volume(task: VolumeTask, *, owner: int | None) -> None:
+    """Leaves the volume mounted at `task.mount`, its top directory `owner`'s: a fresh file system is root's."""
     mount = Path(task.mount)
     if mount.is_mount():
         log.info("volume is mounted", mount=task.mount)
-        return
-    wait_for(task.device, patience=PATIENCE)
-    format_if_blank(task.device, task.label)
-    mount.mkdir(parents=True, exist_ok=True)
-    _run("mount", f"LABEL={task.label}", task.mount)
-    log.info("volume mounted", volume=task.id, mount=task.mount)
+    else:
+        wait_for(task.device, patience=PATIENCE)
+        format_if_blank(task.device, task.label)
+        mount.mkdir(parents=True, exist_ok=True)
+        _run("mount", f"LABEL={task.label}", task.mount)
+        log.info("volume mounted", volume=task.id, mount=task.mount)
+    if owner is not None and os.geteuid() == 0:
+        os.chown(mount, owner, owner)
 
 
 def wait_for(device: Path, *, patience: timedelta) -> None:

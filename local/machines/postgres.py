@@ -30,11 +30,13 @@ START_LIMIT = timedelta(seconds=30)
 
 
 async def launch(service: ComposeService, machine: MachineContext, *, listens: tuple[tuple[str, int], ...]) -> Launch:
-    """Makes the data directory when it is new; returns how to start the server."""
+    """How to start the server, whose data directory is made when it is new; another program than `postgres` runs as it is written."""
     environment = machine.process_environment(service)
     environment["PATH"] = f"{binaries()}:{environment['PATH']}"
     data = machine.host_path(service, environment.get("PGDATA") or DEFAULT_PGDATA)
     environment["PGDATA"] = str(data)
+    if service.command and service.command[0] != "postgres" and not service.command[0].startswith("-"):
+        return Launch(argv=service.command, environment=environment, directory=machine.root, listens=listens)
     server = _Server(service=service, machine=machine, environment=environment, data=data)
     if not (data / FINISHED).exists():
         await server.initialise()

@@ -143,7 +143,8 @@ class ServiceRunner:
         self._reached[Condition.STARTED].set()
         if probe is None:
             self._reached[Condition.HEALTHY].set()
-            self._set(Phase.READY)
+            if self.service.restart is not Restart.ON_FAILURE:  # that is a one-shot, whose end is what counts
+                self._set(Phase.READY)
             return await process.wait()
         asking = asyncio.create_task(self._ask(probe))
         try:

@@ -7,6 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from components.certificates import fingerprint
+
 pytestmark = pytest.mark.components
 
 INSTANCE = "aws:ec2/instance:Instance"
@@ -95,7 +97,7 @@ def test_every_disk_is_encrypted(deployment: Any) -> None:
     disks += [volume.inputs["encrypted"] for volume in deployment.program.of("aws:ebs/volume:Volume")]
     for template in deployment.program.of("aws:ec2/launchTemplate:LaunchTemplate"):
         disks += [mapping["ebs"]["encrypted"] == "true" for mapping in template.inputs["blockDeviceMappings"]]
-    assert len(disks) == 6 + 1 + 3
+    assert len(disks) == 6 + 2 + 3
     assert all(disks)
 
 
@@ -121,6 +123,22 @@ def test_the_second_control_plane_waits_for_the_first(deployment: Any) -> None:
     assert second.urn not in first.dependencies
 
 
+def test_each_edge_waits_for_the_one_before_it(deployment: Any) -> None:
+    first, second = (deployment.program.one(INSTANCE, f"edge-{number}-instance") for number in (0, 1))
+    assert first.urn in second.dependencies
+    assert second.urn not in first.dependencies
+
+
+def test_user_data_names_the_certificate_that_ssm_holds(deployment: Any) -> None:
+    ssm = deployment.client("ssm")
+    for machine in ("edge/edge", "control-plane/control-plane", "database/postgres"):
+        pem = ssm.get_parameter(Name=f"/envoy-mesh/dev/tls/{machine}/certificate", WithDecryption=True)["Parameter"]["Value"]
+        role = machine.split("/")[0]
+        declared = [one for one in deployment.program.of(INSTANCE) if one.name.startswith(role)]
+        assert declared
+        assert all(f"# certificate {fingerprint(pem)}\n" in one.inputs["userData"] for one in declared)
+
+
 def test_machines_wait_for_the_ways_out_the_rules_and_the_keys(deployment: Any) -> None:
     needed = {"aws:ec2/route:Route", "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule", "aws:ssm/parameter:Parameter"}
     types = {resource.urn: resource.type for resource in deployment.program.resources}
@@ -141,18 +159,20 @@ def test_each_edge_knows_the_allocation_of_its_own_address(deployment: Any) -> N
     assert known <= addresses
 
 
-def test_the_data_volume_is_on_the_database_in_its_own_zone(ec2: Any, machines: list[dict[str, Any]], deployment: Any) -> None:
-    volume = deployment.id_of("aws:ebs/volume:Volume", "database-data-volume")
+@pytest.mark.parametrize("role", ["database", "monitoring"])
+def test_a_data_volume_is_on_its_machine_in_its_own_zone(ec2: Any, machines: list[dict[str, Any]], deployment: Any, role: str) -> None:
+    volume = deployment.id_of("aws:ebs/volume:Volume", f"{role}-data-volume")
     (found,) = ec2.describe_volumes(VolumeIds=[volume])["Volumes"]
-    (machine,) = of_role(machines, "database")
+    (machine,) = of_role(machines, role)
     assert found["Size"] == 20
     assert found["Encrypted"]
     assert found["AvailabilityZone"] == machine["Placement"]["AvailabilityZone"]
     assert [attachment["InstanceId"] for attachment in found["Attachments"]] == [machine["InstanceId"]]
 
 
-def test_the_attachment_ends_before_its_successor_and_stops_the_machine_first(deployment: Any) -> None:
-    attachment = deployment.program.one("aws:ec2/volumeAttachment:VolumeAttachment", "database-attachment")
+@pytest.mark.parametrize("role", ["database", "monitoring"])
+def test_the_attachment_ends_before_its_successor_and_stops_the_machine_first(deployment: Any, role: str) -> None:
+    attachment = deployment.program.one("aws:ec2/volumeAttachment:VolumeAttachment", f"{role}-attachment")
     assert attachment.delete_before_replace
     assert attachment.inputs["stopInstanceBeforeDetaching"] is True
 

@@ -48,7 +48,8 @@ def test_prod_spreads_over_three_zones_with_a_gateway_each(prod: Any) -> None:
 
 
 def test_prod_protects_what_holds_data(prod: Any, dev: Any) -> None:
-    assert {resource.name for resource in prod.resources if resource.protect} == {"database-data-volume", "document-bucket"}
+    protected = {resource.name for resource in prod.resources if resource.protect}
+    assert protected == {"database-data-volume", "monitoring-data-volume", "document-bucket"}
     assert not [resource for resource in dev.resources if resource.protect]
     assert {bucket.inputs["forceDestroy"] for bucket in prod.of("aws:s3/bucket:Bucket")} == {False}
     assert {repository.inputs["forceDelete"] for repository in prod.of("aws:ecr/repository:Repository")} == {False}

@@ -68,6 +68,10 @@ class TestCertificates:
         assert len(list(self.names(certificate))) == 1
         certificate.verify_directly_issued_by(self.certificate(parameters, ca_parameter("dev")))
 
+    def test_each_certificate_is_renewed_while_it_is_good_for_months(self, deployment: Any) -> None:
+        signed = deployment.program.of("tls:index/locallySignedCert:LocallySignedCert")
+        assert {(one.inputs["validityPeriodHours"], one.inputs["earlyRenewalHours"]) for one in signed} == {(365 * 24, 90 * 24)}
+
     def test_keys_are_p256_and_belong_to_their_certificates(self, parameters: dict[str, str]) -> None:
         keys = {name: value for name, value in parameters.items() if name.endswith("/key")}
         assert len(keys) == 7

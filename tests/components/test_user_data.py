@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ BUILT = Built(
     allocation="eipalloc-0123456789abcdef0",
     public_ip="203.0.113.7",
     volume="vol-0123456789abcdef0",
+    certificate="0123456789abcdef",
 )
 ROLES: dict[str, Any] = {
     "edge": machine_files.edge,
@@ -81,6 +83,12 @@ def test_it_is_a_cloud_config_behind_the_template_line(role: str) -> None:
     assert set(yaml.safe_load(rendered(role))) == {"package_update", "packages", "write_files", "runcmd"}
 
 
+def test_a_renewed_certificate_is_new_user_data(role: str) -> None:
+    renewed = user_data.render(ROLES[role](facts_of("dev"), replace(BUILT, certificate="fedcba9876543210")))
+    assert (renewed == rendered(role)) is (role == "monitoring"), "monitoring has no mesh certificate"
+    assert renewed.replace("fedcba9876543210", "0123456789abcdef") == rendered(role)
+
+
 def test_braces_stand_in_machine_env_alone(role: str) -> None:
     text = rendered(role)
     assert sorted(set(re.findall(r"\{\{ ([\w.]+) \}\}", text))) == sorted(FACTS)
@@ -124,7 +132,7 @@ def test_containers_are_confined(role: str) -> None:
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["logging"]["driver"] == "awslogs"
-        assert service.get("privileged", False) is (role == "database" and name == "prepare")
+        assert service.get("privileged", False) is (role in ("database", "monitoring") and name == "prepare")
 
 
 def test_everything_waits_for_the_agent(role: str) -> None:

@@ -1,20 +1,27 @@
 """Real Postgres as the official image starts it: users, scripts, who may come in, and data that outlives the machine."""
 
+import json
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import psycopg2
 import pytest
 
+from components.machine_files import users_script
 from local.machines.machine import Health
+from local.machines.postgres import binaries
+from model.contract import LOCAL_POSTGRES_VERSION
 
 pytestmark = pytest.mark.components
 
 PORT = 5433
 DATA = "${MESH_ROOT}/var/lib/mesh"
+VOLUME = SimpleNamespace(id="vol-0123456789abcdef0")
 HBA = "local all all trust\nhost mesh reader ${MESH_ADDRESS}/32 scram-sha-256\n"
 SCRIPT = "CREATE ROLE reader LOGIN PASSWORD 'read';\nCREATE TABLE words (word text);\nGRANT ALL ON words TO reader;\n"
 
@@ -60,6 +67,72 @@ def test_postgres_starts_with_its_scripts_run_and_keeps_its_data_through_a_kill(
     rig.until(lambda machines: machines[0].health == Health.UNHEALTHY)
     rig.until_health(Health.HEALTHY)
     assert ask(address, "SELECT word FROM words") == [("kept",)]
+
+
+def with_users(*names: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Our database machine: the server, and the one-shot that makes users of services (components/compose_files.py)."""
+    services = database()
+    client = {"PGHOST": "${MESH_LOOPBACK}", "PGPORT": str(PORT), "PGDATABASE": "mesh", "PGUSER": "postgres", "POSTGRES_PASSWORD": "secret"}
+    passwords = {f"PASSWORD_{name.upper().replace('-', '_')}": f"of-{name}" for name in names}
+    services["users"] = {
+        "image": services["postgres"]["image"],
+        "command": ["sh", "${MESH_ROOT}/run/mesh/postgres/users.sh"],
+        "restart": "on-failure",
+        "environment": {**client, **passwords},
+    }
+    services["prepare"] = {"image": "agent:1", "labels": {"envoy-mesh.local.command": "python -m apps.agent prepare"}}
+    for name in ("postgres", "users"):
+        services[name]["depends_on"] = {"prepare": {"condition": "service_completed_successfully"}}
+    task = {"volume": {"id": VOLUME.id, "label": "mesh-data", "mount": "/var/lib/mesh/postgres"}}
+    return services, {"/etc/mesh/agent.json": json.dumps(task), "/etc/mesh/templates/postgres/users.sh": users_script(list(names))}
+
+
+def as_service(address: object, name: str, sql: str) -> list[tuple[Any, ...]]:
+    return ask(address, sql, user=name, password=f"of-{name}")
+
+
+def test_a_service_that_comes_later_is_a_user_when_the_machine_is_replaced_and_the_data_is_still_there(rig: Any) -> None:
+    def boot(index: int, *names: str) -> Any:
+        services, files = with_users(*names)
+        instance = rig.launch(services, index=index, role="database", files=files, volumes=(VOLUME,))
+        rig.until_health(Health.HEALTHY)
+        return instance
+
+    first = boot(10, "web")
+    as_service(first.private_address, "web", "CREATE TABLE words (word text); INSERT INTO words VALUES ('kept')")
+    rig.cloud.terminate(first.id)
+    rig.until(lambda machines: machines == [])
+    second = boot(11, "web", "service-3")
+    assert as_service(second.private_address, "web", "SELECT word FROM words") == [("kept",)]
+    as_service(second.private_address, "service-3", "CREATE TABLE own (number int)")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        as_service(second.private_address, "service-3", "SELECT * FROM web.words")
+
+
+def test_making_the_users_again_gives_back_what_was_taken_and_ends_well(rig: Any) -> None:
+    services, files = with_users("web")
+    instance = rig.launch(services, role="database", files=files, volumes=(VOLUME,))
+    rig.until_health(Health.HEALTHY)
+    ask(instance.private_address, "ALTER ROLE web NOLOGIN PASSWORD 'old'; ALTER SCHEMA web OWNER TO postgres")
+    rig.cloud.put(replace(instance, state="stopped"))
+    rig.until_health(Health.STOPPED)
+    rig.cloud.put(instance)
+    rig.until_health(Health.HEALTHY)
+    as_service(instance.private_address, "web", "CREATE TABLE words (word text)")
+
+
+def test_a_machine_whose_users_cannot_be_made_is_not_healthy(rig: Any) -> None:
+    services, files = with_users("web")
+    del services["users"]["environment"]["PASSWORD_WEB"]
+    services["users"]["environment"]["POSTGRES_PASSWORD"] = "wrong"
+    rig.launch(services, role="database", files=files, volumes=(VOLUME,))
+    status = rig.until(lambda machines: bool(machines) and machines[0].health == Health.UNHEALTHY)[0]
+    assert "users: ended with code" in status.detail
+
+
+def test_the_local_server_has_the_version_that_the_config_rule_names() -> None:
+    said = subprocess.run([str(binaries() / "postgres"), "--version"], capture_output=True, text=True, check=True).stdout
+    assert said.split()[2].split(".")[0] == LOCAL_POSTGRES_VERSION
 
 
 def test_host_rules_of_the_command_decide_who_comes_in(rig: Any) -> None:
