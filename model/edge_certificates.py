@@ -31,6 +31,11 @@ def paths_of(mesh: MeshSpec, *, stack: str) -> Mapping[str, str]:
     return {DEFAULT: mesh.edge.tls.secret or contract.edge_tls_path(stack), **{path: path for path in named_domains(mesh.edge)}}
 
 
+def parameters_of(mesh: MeshSpec, *, stack: str) -> list[str]:
+    """Names of all SSM parameters that these certificates are read from."""
+    return [name for path in paths_of(mesh, stack=stack).values() for name in contract.certificate_parameters(path)]
+
+
 def domains_of(mesh: MeshSpec) -> Mapping[str, list[str]]:
     """Name → domains of every certificate of the edge."""
     routes = [route for service in mesh.services.values() for route in service.routes]
