@@ -1,12 +1,24 @@
 """The program: reads a stack's settings and composes the mesh of them. What a part is made of stands in `components`."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 
 import pulumi
 from pulumi import Output
 
-from components import control_plane, database, firewall_rules, machine_files, mesh_document, monitoring, policies, subnets
+from components import (
+    control_plane,
+    database,
+    firewall_rules,
+    identity_files,
+    login_secrets,
+    machine_files,
+    mesh_document,
+    monitoring,
+    policies,
+    subnets,
+)
 from components.certificates import Certificates, CertificatesArgs, Holder
 from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.data_volume import DataVolume, DataVolumeArgs
@@ -15,7 +27,9 @@ from components.dns import PrivateDns, PrivateDnsArgs, PublicDns, PublicDnsArgs
 from components.edge import Edge, EdgeAddresses, EdgeAddressesArgs, EdgeArgs
 from components.endpoints import Endpoints, EndpointsArgs
 from components.firewall import Firewall, FirewallArgs
-from components.foundation import AGENT, CONTROL_PLANE, Foundation
+from components.foundation import AGENT, CONTROL_PLANE, IDENTITY, Foundation
+from components.identity_provider import IdentityProvider, IdentityProviderArgs
+from components.login_secrets import LoginSecrets, LoginSecretsArgs
 from components.machine_files import StackFacts
 from components.mesh_document import MeshDocument, MeshDocumentArgs
 from components.monitoring import Monitoring, MonitoringArgs
@@ -24,7 +38,9 @@ from components.passwords import Passwords, PasswordsArgs
 from components.registry import Registry, RegistryArgs
 from components.service_group import ServiceGroup, ServiceGroupArgs
 from components.tags import StackTags
-from model.contract import Role, database_secret, edge_tls_parameter
+from model import edge_certificates
+from model.contract import Role, database_secret
+from model.identity import callbacks, is_builtin
 from model.problems import ConfigError
 from model.spec import MeshSpec
 from settings import Settings, read_settings
@@ -87,12 +103,15 @@ def build(settings: Settings) -> None:
         control_planes=tuple(map(str, control_plane.addresses(subnets.plan(mesh.network.cidr, len(settings.zones))))),
     )
     passwords = Passwords("password", PasswordsArgs(secrets=secrets_of(facts), protect_data=mesh.production, tags=tags))
-    planes = build_control_plane(foundation, facts)
+    planes = build_control_plane(foundation, facts, settings.descriptors)
     store = build_database(foundation, facts, passwords) if mesh.database else None
+    logins = LoginSecrets("login", LoginSecretsArgs(mesh=mesh, tags=tags)) if mesh.edge.auth else None
+    issuer = build_identity(foundation, facts, logins, addresses) if logins and is_builtin(mesh) else None
     build_edge(foundation, facts, addresses)
     groups = {name: build_service(foundation, facts, name, passwords) for name in mesh.services}
     watch = build_monitoring(foundation, facts, passwords)
     records = {"control-plane": planes.addresses, "monitoring": [watch.address], **({"postgres": [store.address]} if store else {})}
+    records |= {"identity": [issuer.address]} if issuer else {}
     PrivateDns("dns", PrivateDnsArgs(domain=mesh.domain, vpc_id=network.vpc_id, records=records, tags=tags))
     if settings.public_zone:
         PublicDns("public-dns", PublicDnsArgs(zone_id=settings.public_zone, names=[mesh.domain], addresses=addresses.public_ips))
@@ -119,10 +138,10 @@ def build_endpoints(settings: Settings, network: Network, firewall: Firewall, ta
     )
 
 
-def build_control_plane(foundation: Foundation, facts: StackFacts) -> ControlPlane:
+def build_control_plane(foundation: Foundation, facts: StackFacts, descriptors: Mapping[str, bytes]) -> ControlPlane:
     """The mesh document and the machines that serve it."""
     mesh, tags = facts.mesh, foundation.tags
-    content = mesh_document.render(mesh, stack=facts.stack, region=facts.region)
+    content = mesh_document.render(mesh, stack=facts.stack, region=facts.region, descriptors=descriptors)
     document = MeshDocument("document", MeshDocumentArgs(content=content, protect_data=mesh.production, tags=tags))
     make = partial(machine_files.control_plane, facts)
     settings = foundation.settings(
@@ -131,13 +150,32 @@ def build_control_plane(foundation: Foundation, facts: StackFacts) -> ControlPla
         make,
         instance_type=mesh.machines.control_plane_type,
         builds=[CONTROL_PLANE],
-        parameters=[edge_tls_parameter(facts.stack, item) for item in ("certificate", "key")],
+        parameters=[*edge_certificates.parameters_of(mesh, stack=facts.stack), *login_secrets.names(mesh, facts.stack)],
         statements=document.bucket_arn.apply(lambda arn: policies.control(facts.region, facts.stack, arn)),
         after=document.ready,
     )
     holder = Holder(Role.CONTROL_PLANE, control_plane.SERVICE)
     data = foundation.user_data(make, holder=holder, app=foundation.registry.refs[CONTROL_PLANE], bucket=document.bucket)
     return ControlPlane("control-plane", ControlPlaneArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=tags))
+
+
+def build_identity(foundation: Foundation, facts: StackFacts, logins: LoginSecrets, addresses: EdgeAddresses) -> IdentityProvider:
+    """The token issuer of stacks that ask for one."""
+    make = partial(identity_files.identity, facts)
+    settings = foundation.settings(
+        Role.IDENTITY,
+        identity_files.SERVICE,
+        make,
+        instance_type=facts.mesh.machines.control_plane_type,
+        builds=[IDENTITY],
+        after=logins.ready,
+    )
+    redirects = Output.all(*addresses.public_ips).apply(lambda hosts: " ".join(callbacks(facts.mesh, hosts)))
+    data = foundation.user_data(make, app=foundation.registry.refs[IDENTITY], redirects=redirects)
+    return IdentityProvider(
+        "identity",
+        IdentityProviderArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=foundation.tags),
+    )
 
 
 def build_edge(foundation: Foundation, facts: StackFacts, addresses: EdgeAddresses) -> Edge:
@@ -247,7 +285,8 @@ def holders_of(mesh: MeshSpec) -> list[Holder]:
 
 def builds_of(mesh: MeshSpec) -> list[str]:
     """Directories of all images that are ours to build."""
-    return [AGENT, CONTROL_PLANE, *(service.image.build for service in mesh.services.values() if service.image.build)]
+    issuer = [IDENTITY] if is_builtin(mesh) else []
+    return [AGENT, CONTROL_PLANE, *issuer, *(service.image.build for service in mesh.services.values() if service.image.build)]
 
 
 def secrets_of(facts: StackFacts) -> dict[str, str]:
@@ -258,8 +297,8 @@ def secrets_of(facts: StackFacts) -> dict[str, str]:
 
 def service_output(mesh: MeshSpec, name: str, group: ServiceGroup) -> dict[str, object]:
     """What the stack's outputs say of a service."""
-    routes = mesh.services[name].routes
-    return {"group": group.group_name, "prefix": routes[0].prefix if routes else None, "auth": "none"}
+    route = next(iter(mesh.services[name].edge_routes.values()), None)
+    return {"group": group.group_name, "prefix": route.prefix if route else None, "auth": route.auth if route else None}
 
 
 main()

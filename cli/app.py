@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -67,6 +68,21 @@ def outputs(stack: StackOption = "local", state: StateOption = None, json: JsonO
     from cli import outputs as verb
 
     verb.outputs(stack, state, as_json=json)
+
+
+@app.command()
+def token(
+    sub: Annotated[str, typer.Option("--sub", help="Whom the token is for.")] = "developer",
+    aud: Annotated[list[str] | None, typer.Option("--aud", help="An audience; by default those of the stack. May be repeated.")] = None,
+    scope: Annotated[list[str] | None, typer.Option("--scope", help="A scope. May be repeated.")] = None,
+    ttl: Annotated[int, typer.Option("--ttl", metavar="SECONDS", min=1, max=86_400, help="How long the token holds.")] = 600,
+    stack: StackOption = "local",
+    state: StateOption = None,
+) -> None:
+    """Print an access token of the stack's own issuer: curl -H "authorization: Bearer $(./mesh token)" …"""
+    from cli import token as verb
+
+    verb.token(stack, state, subject=sub, audiences=aud or [], scopes=scope or [], life=timedelta(seconds=ttl))
 
 
 @app.command()

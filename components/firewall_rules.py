@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from model.contract import (
     CONSOLE_PORT,
+    IDENTITY_PORT,
     INGRESS_PORT,
     METRICS_PORT,
     POSTGRES_PORT,
     XDS_PORT,
     Role,
 )
+from model.identity import is_builtin
 from model.spec import MeshSpec
 
 INTERNET = "internet"
@@ -26,6 +28,7 @@ EDGE = "edge"
 DATABASE = "database"
 CONTROL_PLANE = "control-plane"
 MONITORING = "monitoring"
+IDENTITY = "identity"
 ENDPOINTS = "endpoints"
 """Security group of the interface endpoints."""
 HTTPS = 443
@@ -54,6 +57,8 @@ def groups(mesh: MeshSpec) -> list[str]:
     names = [MACHINE, ENVOY, EDGE, CONTROL_PLANE, MONITORING, *map(service_group, mesh.services)]
     if mesh.database:
         names.append(DATABASE)
+    if is_builtin(mesh):
+        names.append(IDENTITY)
     if mesh.network.nat == "none":
         names.append(ENDPOINTS)
     return names
@@ -76,6 +81,8 @@ def rules(mesh: MeshSpec) -> list[Rule]:
 def _traffic(mesh: MeshSpec) -> Iterator[Rule]:
     yield Rule(INTERNET, EDGE, mesh.edge.https)
     yield Rule(INTERNET, EDGE, mesh.edge.http)
+    if is_builtin(mesh):
+        yield Rule(EDGE, IDENTITY, IDENTITY_PORT)
     for name, service in mesh.services.items():
         if service.edge_routes:
             yield Rule(EDGE, service_group(name), INGRESS_PORT)
@@ -110,6 +117,10 @@ def _outside(mesh: MeshSpec) -> Iterator[Rule]:
     for caller in outside:
         yield Rule(caller, INTERNET, HTTPS)
         yield Rule(caller, INTERNET, HTTP)
+    for service in (mesh.edge.rate_limit_service, mesh.edge.authorizer):
+        if service:
+            # By name, so its addresses are not known here.
+            yield Rule(EDGE, INTERNET, int(service.address.rpartition(":")[2]))
 
 
 def _check_quota(wanted: list[Rule], quota: int) -> None:

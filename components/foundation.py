@@ -22,6 +22,7 @@ from model.contract import Role
 
 AGENT = "apps/agent"
 CONTROL_PLANE = "apps/control_plane"
+IDENTITY = "apps/identity"
 Make = Callable[[Built], MachineFiles]
 
 

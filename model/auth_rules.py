@@ -1,6 +1,7 @@
 """What must hold between the parts of the config that say who may come; see `rules`."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from model.contract import IDENTITY_PREFIX, LOGIN_CALLBACK
 from model.edge import AuthSpec, EdgeSpec, RouteSpec
@@ -8,10 +9,11 @@ from model.edge_words import BUILTIN
 from model.problems import Problem
 from model.spec import ServiceSpec
 
+HTTPS = 443
 LOGIN_PREFIX = LOGIN_CALLBACK.rpartition("/")[0]
 
 
-def check(root: str, edge: EdgeSpec, services: dict[str, ServiceSpec], *, production: bool) -> Iterator[Problem]:
+def check(root: str, edge: EdgeSpec, services: dict[str, ServiceSpec], *, production: bool, nat: str | None) -> Iterator[Problem]:
     """All problems of `edge.auth` and of the routes that ask for it."""
     for name, service in services.items():
         for part, route in service.edge_routes.items():
@@ -19,6 +21,7 @@ def check(root: str, edge: EdgeSpec, services: dict[str, ServiceSpec], *, produc
             yield from _route(root, place, route, edge.auth)
     if edge.auth:
         yield from _issuer(f"{root}.edge.auth", edge.auth, production=production)
+        yield from _reached(f"{root}.edge.auth", edge.auth, nat=nat)
 
 
 def _route(root: str, place: str, route: RouteSpec, auth: AuthSpec | None) -> Iterator[Problem]:
@@ -64,6 +67,18 @@ def _issuer(place: str, auth: AuthSpec, *, production: bool) -> Iterator[Problem
     elif auth.authorization_endpoint or auth.token_endpoint:
         yield Problem(place, "endpoints of logins", "without `login` nobody asks for them", "add `login: {clientId: …}`, or remove them")
     yield from _headers(place, auth)
+
+
+def _reached(place: str, auth: AuthSpec, *, nat: str | None) -> Iterator[Problem]:
+    if auth.issuer == BUILTIN:
+        return
+    urls = {"issuer": auth.issuer, "jwks": auth.jwks, "authorizationEndpoint": auth.authorization_endpoint}
+    for key, url in {**urls, "tokenEndpoint": auth.token_endpoint}.items():
+        if url and urlsplit(url).scheme == "https" and urlsplit(url).port not in (None, HTTPS):
+            yield Problem(f"{place}.{key}", repr(url), f"machines call outside on port {HTTPS} alone", "use an issuer at that port")
+    if nat == "none" and not auth.jwks:
+        rule = "without NAT no control plane reaches the issuer to discover its endpoints; edges have addresses of their own"
+        yield Problem(f"{place}.issuer", repr(auth.issuer), rule, "write out `jwks`, and for logins both endpoints")
 
 
 def _headers(place: str, auth: AuthSpec) -> Iterator[Problem]:

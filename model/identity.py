@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from model.contract import IDENTITY_PREFIX, LOGIN_CALLBACK
+from model.contract import IDENTITY_PREFIX, LOGIN_CALLBACK, PROJECT
 from model.edge_words import BUILTIN
 from model.spec import MeshSpec
 
@@ -24,6 +24,12 @@ def issuer_of(mesh: MeshSpec) -> str | None:
     if mesh.edge.auth is None:
         return None
     return issuer_url(mesh) if is_builtin(mesh) else mesh.edge.auth.issuer
+
+
+def client_id(mesh: MeshSpec) -> str:
+    """The one client of the built-in issuer; also a stack without logins has it, for tokens of its own."""
+    login = mesh.edge.auth.login if mesh.edge.auth else None
+    return login.client_id if login else PROJECT
 
 
 def callbacks(mesh: MeshSpec, hosts: Iterable[str]) -> list[str]:

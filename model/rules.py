@@ -134,7 +134,7 @@ def _edge_is_consistent(parts: Parts) -> Iterator[Problem]:
     if parts.edge is not None:
         yield from edge_rules.check(parts.root, parts.edge, parts.services)
         yield from tls_rules.check(parts.root, parts.edge, parts.services, domain=parts.domain)
-        yield from auth_rules.check(parts.root, parts.edge, parts.services, production=parts.production)
+        yield from auth_rules.check(parts.root, parts.edge, parts.services, production=parts.production, nat=parts.network.nat if parts.network else None)
 
 
 def _replicas_are_ordered(parts: Parts) -> Iterator[Problem]:

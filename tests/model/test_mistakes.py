@@ -256,6 +256,7 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("edge.auth", ISSUER | {"tokenEndpoint": "https://a.example"}, "mesh.edge.auth", "nobody asks for them", "login"),
     ("edge.auth", ISSUER | LOGIN | {"tokenEndpoint": "https://a.example"}, "mesh.edge.auth", "two endpoints", "authorizationEndpoint"),
     ("edge.auth", ISSUER | LOGIN | {"jwks": "https://a.example"}, "mesh.edge.auth.jwks", "nothing is discovered", "remove `jwks`"),
+    ("edge.auth", ISSUER | {"issuer": "https://a.example:8443"}, "mesh.edge.auth.issuer", "port 443 alone", "at that port"),
     ("edge.auth", ISSUER | {"claimsToHeaders": {"user": "sub"}}, "mesh.edge.auth.claimsToHeaders.user", "starts with x-", "x-user"),
     (
         "edge.auth",
@@ -356,6 +357,15 @@ def test_a_login_needs_a_client_at_the_issuer() -> None:
     config["services"]["web"]["routes"][0]["auth"] = "login"
     with pytest.raises(ConfigError, match=r"the edge has no login.*clientId"):
         read_mesh(config)
+
+
+def test_an_issuer_that_control_planes_cannot_reach_is_written_out() -> None:
+    config = changed("edge.auth", ISSUER)
+    config["network"]["nat"] = "none"
+    with pytest.raises(ConfigError, match=r"edge.auth.issuer .* no control plane reaches the issuer"):
+        read_mesh(config)
+    config["edge"]["auth"] = ISSUER | {"jwks": "https://login.example.com/jwks"}
+    read_mesh(config)
 
 
 def test_production_refuses_the_builtin_issuer() -> None:
