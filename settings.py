@@ -16,6 +16,7 @@ from components import subnets
 from components.firewall_rules import rules
 from model.contract import PROJECT
 from model.problems import ConfigError, Problem
+from model.proto_files import compile_bridges
 from model.read import read_mesh
 from model.spec import MeshSpec
 
@@ -36,6 +37,8 @@ class Settings:
     """Names of the availability zones."""
     mesh: MeshSpec
     ami: str
+    descriptors: dict[str, bytes]
+    """Compiled protos of the bridges, by service."""
     public_zone: str | None
     """Id of the public hosted zone that gets the edge's records."""
 
@@ -53,6 +56,7 @@ def read_settings() -> Settings:
         if mesh.production and not mesh.is_local:
             problems += _secrets_provider_problems(_secrets_provider(pulumi.get_stack()))
             problems += _unlocked_images(mesh)
+    descriptors = _descriptors(mesh, problems) if mesh else {}
     public_zone = _public_zone(config, problems)
     if problems or mesh is None or region is None:
         raise ConfigError(problems)
@@ -62,6 +66,7 @@ def read_settings() -> Settings:
         zones=zones,
         mesh=mesh,
         ami=mesh.machines.ami or LOCAL_AMI,
+        descriptors=descriptors,
         public_zone=public_zone,
     )
 
@@ -76,6 +81,12 @@ def _mesh(config: pulumi.Config, problems: list[Problem]) -> MeshSpec | None:
     except ConfigError as error:
         problems += error.problems
     return None
+
+
+def _descriptors(mesh: MeshSpec, problems: list[Problem]) -> dict[str, bytes]:
+    compiled, mistakes = compile_bridges(mesh, PROJECT_DIRECTORY, root=f"{PROJECT}:mesh")
+    problems += mistakes
+    return compiled
 
 
 def _zones(config: pulumi.Config, region: str, count: int, problems: list[Problem]) -> list[str]:

@@ -1,6 +1,8 @@
 """The mesh document: the stack's bucket and, in it, what the control planes serve."""
 
+import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -13,9 +15,10 @@ from model.contract import DOCUMENT_KEY, DOCUMENT_SCHEMA
 from model.spec import MeshSpec
 
 
-def render(mesh: MeshSpec, *, stack: str, region: str) -> str:
-    """The document's text: the same for the same mesh, so that its hash is its version."""
-    document = {"schema": DOCUMENT_SCHEMA, "stack": stack, "region": region, "mesh": mesh.document()}
+def render(mesh: MeshSpec, *, stack: str, region: str, descriptors: Mapping[str, bytes]) -> str:
+    """The document's text: the same for the same mesh and compiled protos of bridges, so that its hash is its version."""
+    compiled = {name: base64.b64encode(data).decode() for name, data in descriptors.items()}
+    document = {"schema": DOCUMENT_SCHEMA, "stack": stack, "region": region, "mesh": mesh.document(), "descriptors": compiled}
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 

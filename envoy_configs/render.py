@@ -21,6 +21,8 @@ from apps.control_plane.node import Node
 from envoy_configs.bootstrap import BootstrapArgs, bootstrap
 from envoy_configs.readable import as_data, to_yaml
 from model.contract import NodeId, Role
+from model.problems import ConfigError
+from model.proto_files import compile_bridges
 from model.read import read_mesh
 from model.spec import LOCAL_NETWORK, MeshSpec
 
@@ -56,7 +58,10 @@ def stacks(root: Path = ROOT) -> dict[str, MeshSpec]:
 
 def render(stack: str, spec: MeshSpec) -> dict[str, str]:
     """File name -> text, for every group of the stack that has Envoys."""
-    world = World(spec=spec, stack=stack, endpoints=tuple(_machines(spec)), edge_tls=_CERTIFICATE)
+    descriptors, problems = compile_bridges(spec, ROOT)
+    if problems:
+        raise ConfigError(problems)
+    world = World(spec=spec, stack=stack, endpoints=tuple(_machines(spec)), edge_tls=_CERTIFICATE, descriptors=descriptors)
     builder = Builder(world)
     firsts = {(endpoint.role, endpoint.service): endpoint for endpoint in reversed(world.endpoints)}
     control_planes = tuple(str(spec.network.cidr[number]) for number in range(10, 10 + _CONTROL_PLANES))

@@ -55,8 +55,8 @@ def compile_proto(directory: Path, proto: str) -> bytes:
         command = [sys.executable, "-m", "grpc_tools.protoc", *includes, "--include_imports", f"--descriptor_set_out={output}", proto]
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=_PROTOC_SECONDS, check=False)
         if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "warning" not in line] or ["no reason given"]
-            raise ProtoRefused(f"protoc does not compile it ({lines[0].rstrip('. ')})")
+            reasons = [line for line in done.stderr.splitlines() if ".proto:" in line and "warning" not in line] or [done.stderr.strip()]
+            raise ProtoRefused(f"protoc does not compile it ({reasons[0].replace(f'{directory}/', '').rstrip('. ')})")
         found = FileDescriptorSet.FromString(output.read_bytes())
     if not found.file[-1].service:
         raise ProtoRefused("it has no service")

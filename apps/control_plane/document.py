@@ -1,12 +1,15 @@
 """The mesh document: reads it, refuses one that it cannot serve, keeps the last good one."""
 
+import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
 from model import contract
+from model.http_rules import services_of
 from model.problems import ConfigError
 from model.read import read_mesh
 from model.spec import LOCAL_NETWORK, MeshSpec
@@ -27,6 +30,8 @@ class MeshDocument:
     version: str
     stack: str
     spec: MeshSpec
+    descriptors: Mapping[str, bytes]
+    """Compiled protos of bridges, by service."""
 
 
 def read_document(text: str, *, stack: str) -> MeshDocument:
@@ -48,7 +53,20 @@ def read_document(text: str, *, stack: str) -> MeshDocument:
         spec = read_mesh(data.get("mesh"), local=_is_local(data.get("mesh")), root="mesh document")
     except ConfigError as error:
         raise DocumentRefused("invalid", str(error)) from None
-    return MeshDocument(version=hashlib.sha256(text.encode()).hexdigest()[:16], stack=stack, spec=spec)
+    descriptors = _descriptors(data.get("descriptors", {}), spec)
+    return MeshDocument(version=hashlib.sha256(text.encode()).hexdigest()[:16], stack=stack, spec=spec, descriptors=descriptors)
+
+
+def _descriptors(data: Any, spec: MeshSpec) -> dict[str, bytes]:
+    try:
+        found = {str(name): base64.b64decode(text, validate=True) for name, text in data.items()}
+        for compiled in found.values():
+            services_of(compiled)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DocumentRefused("invalid", f"mesh document.descriptors cannot be read: {error}") from None
+    if missing := [name for name, service in spec.services.items() if service.bridge and name not in found]:
+        raise DocumentRefused("invalid", f"mesh document.descriptors has no compiled proto for the bridge of {', '.join(missing)}")
+    return found
 
 
 def _is_local(mesh: Any) -> bool:

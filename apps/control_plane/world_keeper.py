@@ -52,6 +52,7 @@ class WorldKeeper:
         return World(
             spec=self.document.spec,
             stack=self._stack,
+            descriptors=self.document.descriptors,
             endpoints=self._endpoints,
             edge_tls=self._certificates.default,
             certificates=self._certificates.named(self.document.spec),

@@ -13,6 +13,13 @@ MESH: dict[str, Any] = {
     "network": {"cidr": "127.20.0.0/16"},
     "services": {"web": {"image": {"build": "apps/http_service"}, "port": 8080, "routes": [{"prefix": "/web"}]}},
 }
+INFO = {
+    "protocol": "grpc",
+    "image": {"build": "apps/grpc_service"},
+    "port": 50051,
+    "bridge": {"prefix": "/info", "proto": "apps/protos/info.proto"},
+}
+BRIDGED = {**MESH, "services": {"info": INFO}}
 DOCUMENT: dict[str, Any] = {"schema": contract.DOCUMENT_SCHEMA, "stack": "t", "region": "eu-central-1", "mesh": MESH}
 
 
@@ -39,6 +46,10 @@ def test_what_pulumi_writes_is_what_we_read() -> None:
         (json.dumps({key: value for key, value in DOCUMENT.items() if key != "schema"}), "schema", "schema None"),
         (json.dumps({**DOCUMENT, "stack": "other"}), "stack", "of stack 'other'"),
         (json.dumps({**DOCUMENT, "mesh": {**MESH, "services": {}}}), "invalid", "mesh document.services"),
+        (json.dumps({**DOCUMENT, "descriptors": {"web": "?"}}), "invalid", "descriptors cannot be read"),
+        (json.dumps({**DOCUMENT, "descriptors": {"web": "AAAA"}}), "invalid", "not a FileDescriptorSet"),
+        (json.dumps({**DOCUMENT, "descriptors": ["web"]}), "invalid", "descriptors cannot be read"),
+        (json.dumps({**DOCUMENT, "mesh": BRIDGED}), "invalid", "no compiled proto for the bridge of info"),
         (json.dumps({**DOCUMENT, "mesh": None}), "invalid", "mesh document"),
         (json.dumps({**DOCUMENT, "mesh": {**MESH, "network": {"cidr": 7}}}), "invalid", "network.cidr"),
     ],
