@@ -31,6 +31,7 @@ def whole(stack: Stack) -> None:
     assert "0 changes" in stack.mesh("up").stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_in_order_and_the_next_up_finishes(small: Stack) -> None:
     running = small.start("up")
     eventually("the engine works", lambda: in_progress(small), seconds=60)
@@ -43,6 +44,7 @@ def test_ctrl_c_ends_in_order_and_the_next_up_finishes(small: Stack) -> None:
     whole(small)
 
 
+@pytest.mark.slow
 def test_a_killed_engine_is_told_and_the_next_up_finishes(small: Stack) -> None:
     running = small.start("up")
     eventually("the engine works", lambda: in_progress(small), seconds=60)
@@ -63,6 +65,7 @@ def test_a_killed_engine_is_told_and_the_next_up_finishes(small: Stack) -> None:
     whole(small)
 
 
+@pytest.mark.slow
 def test_a_killed_command_leaves_an_engine_that_the_next_up_waits_for(small: Stack) -> None:
     running = small.start("up")
     eventually("the engine works", lambda: in_progress(small), seconds=60)

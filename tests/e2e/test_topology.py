@@ -159,6 +159,7 @@ def test_prometheus_sees_every_envoy_control_plane_and_app(stack: Stack) -> None
     assert sum(job.startswith("18001") for job in jobs) == 2
 
 
+@pytest.mark.slow
 def test_a_group_scales_to_five_and_back_without_a_lost_request(stack: Stack) -> None:
     """Acceptance 3, 5, 130, 160."""
     group, scaling = stack.outputs()["services"]["service-2"]["group"], stack.aws("autoscaling")
@@ -202,6 +203,7 @@ def test_the_database_may_restart(stack: Stack) -> None:
     eventually("the machine is healthy", lambda: bool(stack.healthy("postgres")), seconds=RECOVERY_SECONDS, pause=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_control_plane_may_die_without_a_lost_request(stack: Stack, index: int) -> None:
     """Acceptance 123: Envoys keep what they have, and the other one goes on serving."""
@@ -219,6 +221,7 @@ def test_a_control_plane_may_die_without_a_lost_request(stack: Stack, index: int
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", ["service-1", "service-2", "grpc-1"])
 def test_a_terminated_machine_of_a_group_is_replaced_without_a_human(stack: Stack, service: str) -> None:
     before = stack.healthy(service)
