@@ -7,7 +7,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 _STRUCTS = frozenset({"json_format", "metadata"})
-_MAPS = frozenset({"typed_extension_protocol_options"})
+_MAPS = frozenset({"typed_extension_protocol_options", "typed_per_filter_config", "providers", "requirement_map"})
 
 
 def as_data(message: Message) -> dict[str, Any]:

@@ -16,11 +16,12 @@ import yaml
 
 from apps.control_plane import type_urls
 from apps.control_plane.build import Builder
-from apps.control_plane.model import Endpoint, TlsKeyPair, World
+from apps.control_plane.model import Endpoint, LoginSecrets, TlsKeyPair, World
 from apps.control_plane.node import Node
 from envoy_configs.bootstrap import BootstrapArgs, bootstrap
 from envoy_configs.readable import as_data, to_yaml
 from model.contract import NodeId, Role
+from model.identity import is_builtin
 from model.problems import ConfigError
 from model.proto_files import compile_bridges
 from model.read import read_mesh
@@ -40,6 +41,7 @@ _SECTIONS = (
     ("secrets", type_urls.SECRET),
 )
 _CERTIFICATE = TlsKeyPair(chain="(certificate of the edge)", key="(its key)")
+_LOGIN = LoginSecrets(client_secret="(secret of the edge at its issuer)", cookie_key="(key of the edges' cookies)")
 _FIRST_HOST = 256
 _CONTROL_PLANES = 2
 
@@ -61,9 +63,17 @@ def render(stack: str, spec: MeshSpec) -> dict[str, str]:
     descriptors, problems = compile_bridges(spec, ROOT)
     if problems:
         raise ConfigError(problems)
-    world = World(spec=spec, stack=stack, endpoints=tuple(_machines(spec)), edge_tls=_CERTIFICATE, descriptors=descriptors)
+    world = World(
+        spec=spec,
+        stack=stack,
+        endpoints=tuple(_machines(spec)),
+        edge_tls=_CERTIFICATE,
+        login_secrets=_LOGIN,
+        descriptors=descriptors,
+    )
     builder = Builder(world)
-    firsts = {(endpoint.role, endpoint.service): endpoint for endpoint in reversed(world.endpoints)}
+    proxies = [endpoint for endpoint in world.endpoints if endpoint.role is not Role.IDENTITY]
+    firsts = {(endpoint.role, endpoint.service): endpoint for endpoint in reversed(proxies)}
     control_planes = tuple(str(spec.network.cidr[number]) for number in range(10, 10 + _CONTROL_PLANES))
     texts = {}
     for endpoint in firsts.values():
@@ -105,6 +115,8 @@ def _machines(spec: MeshSpec) -> Iterator[Endpoint]:
     groups += [(Role.SERVICE, name, service.replicas.min) for name, service in spec.services.items()]
     if spec.database:
         groups.append((Role.DATABASE, "postgres", 1))
+    if is_builtin(spec):
+        groups.append((Role.IDENTITY, "identity", 1))
     host = _FIRST_HOST
     for role, service, count in groups:
         for index in range(count):

@@ -134,7 +134,8 @@ def _edge_is_consistent(parts: Parts) -> Iterator[Problem]:
     if parts.edge is not None:
         yield from edge_rules.check(parts.root, parts.edge, parts.services)
         yield from tls_rules.check(parts.root, parts.edge, parts.services, domain=parts.domain)
-        yield from auth_rules.check(parts.root, parts.edge, parts.services, production=parts.production, nat=parts.network.nat if parts.network else None)
+        nat = parts.network.nat if parts.network else None
+        yield from auth_rules.check(parts.root, parts.edge, parts.services, production=parts.production, nat=nat)
 
 
 def _replicas_are_ordered(parts: Parts) -> Iterator[Problem]:
