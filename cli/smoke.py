@@ -7,22 +7,22 @@ only the status can be judged.
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
+from cli import smoke_auth
 from cli.console import line, out, print_json, table
 from cli.exits import Exit, Stop
+from cli.finding import Finding, failure
 from cli.outputs import read_outputs
 from cli.session import Session
-from cli.workspace import MESH_KEY
+from cli.token import deployed_mesh
 from local.supervisor.client import MachineView
 from model.edge import RouteSpec
-from model.read import read_mesh
 from model.spec import MeshSpec, ServiceSpec
 
 SAMPLE = "apps/http_service"
@@ -36,25 +36,13 @@ HOPS = {"chain": ("CHAIN_SERVICE", "service-2"), "grpc": ("GRPC_SERVICE", "grpc-
 MARKS = {True: "[green]ok[/]", False: "[red]FAILED[/]", None: "[dim]not exercised[/]"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing tried through one edge."""
-
-    edge: str
-    what: str
-    expected: str
-    seen: str
-    ok: bool | None
-    """None: not exercised, since nothing there answers for it."""
-
-
 def smoke(stack: str, directory: Path | None, *, as_json: bool) -> None:
     """Prints the findings; exit code 1 if one is not as expected."""
     session = Session.open(stack, directory)
     machines = session.supervisor().status().machines
-    mesh = _deployed_mesh(session)
+    mesh = deployed_mesh(session)
     urls: list[str] = read_outputs(session)["edgeUrls"]
-    findings = asyncio.run(_all(urls, mesh, machines, str(session.ca_file)))
+    findings = asyncio.run(_all(urls, mesh, machines, str(session.ca_file), smoke_auth.tokens(session, mesh)))
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
@@ -68,13 +56,9 @@ def _cells(finding: Finding) -> tuple[str, str, str, str, str]:
     return finding.edge, finding.what, MARKS[finding.ok], finding.expected, finding.seen
 
 
-def _deployed_mesh(session: Session) -> MeshSpec:
-    """The mesh as the last `up` deployed it, which the config may have left behind since."""
-    content = yaml.safe_load((session.state.workspace / f"Pulumi.{session.stack}.yaml").read_text())
-    return read_mesh(content["config"][MESH_KEY], local=True)
-
-
-async def _all(urls: Sequence[str], mesh: MeshSpec, machines: Sequence[MachineView], ca_file: str) -> list[Finding]:
+async def _all(
+    urls: Sequence[str], mesh: MeshSpec, machines: Sequence[MachineView], ca_file: str, tokens: Mapping[str, str]
+) -> list[Finding]:
     findings: list[Finding] = []
     verified = ssl.create_default_context(cafile=ca_file)
     for url in urls:
@@ -85,7 +69,10 @@ async def _all(urls: Sequence[str], mesh: MeshSpec, machines: Sequence[MachineVi
             for name, service in mesh.services.items():
                 instances = {one.id for one in machines if one.service == name and one.health == "healthy"}
                 for route in service.routes:
-                    findings += await edge.route(name, service, route, instances)
+                    if route.auth == "public":
+                        findings += await edge.route(name, service, route, instances)
+                    else:
+                        findings += await smoke_auth.guarded(client, url, name, route, tokens)
             findings += _unreached(url, mesh)
     return findings
 
@@ -113,7 +100,7 @@ class _Edge:
             answer = await self.client.get(f"http://{host}:{http_port}/a/b?c=d")
             seen = f"{answer.status_code} {answer.headers.get('location', '')}"
         except httpx.HTTPError as error:
-            seen = _failure(error)
+            seen = failure(error)
         return Finding(edge=self.url, what="http redirects", expected=f"301 {wanted}", seen=seen, ok=seen == f"301 {wanted}")
 
     async def answers(self, what: str, path: str, status: int) -> Finding:
@@ -121,7 +108,7 @@ class _Edge:
         try:
             seen = str((await self.client.get(path)).status_code)
         except httpx.HTTPError as error:
-            seen = _failure(error)
+            seen = failure(error)
         return Finding(edge=self.url, what=what, expected=str(status), seen=seen, ok=seen == str(status))
 
     async def route(self, name: str, service: ServiceSpec, route: RouteSpec, instances: set[str]) -> list[Finding]:
@@ -142,7 +129,7 @@ class _Edge:
             status = (await self.client.get(path)).status_code
             seen, ok = str(status), status < 500 if expected is None else status == expected
         except httpx.HTTPError as error:
-            seen, ok = _failure(error), False
+            seen, ok = failure(error), False
         return Finding(edge=self.url, what=f"{path} → {name}", expected=str(expected or "below 500"), seen=seen, ok=ok)
 
     async def _balanced(self, name: str, path: str, instances: set[str]) -> Finding:
@@ -167,13 +154,9 @@ class _Edge:
         try:
             answer = await self.client.get(path)
         except httpx.HTTPError as error:
-            return _failure(error), {}
+            return failure(error), {}
         try:
             body = answer.json()
         except ValueError:
             body = {}
         return answer.status_code, body if isinstance(body, dict) else {}
-
-
-def _failure(error: httpx.HTTPError) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")
