@@ -43,6 +43,18 @@ RULES = (
         "A sidecar or edge sees no healthy endpoint of {{ $labels.envoy_cluster_name }}.",
     ),
     (
+        "EdgeCertificateExpires",
+        "min by (certificate) (mesh_certificate_expiry_seconds) - time() < 14 * 86400",
+        "10m",
+        "The edge's certificate {{ $labels.certificate }} expires within 14 days: renew the one in SSM, edges take it by themselves.",
+    ),
+    (
+        "EdgeCertificateRefused",
+        "max by (certificate) (mesh_control_plane_certificate_refused) > 0",
+        "1m",
+        "The newest of the edge's certificate {{ $labels.certificate }} cannot be shown; the control planes' logs say why.",
+    ),
+    (
         "CertificateExpires",
         "min by (service) (envoy_server_days_until_first_cert_expiring) < 30",
         "1h",

@@ -86,3 +86,49 @@ def test_promtool_accepts_config_rules_and_the_dashboards_queries(tmp_path: Path
     for command in (["config", str(tmp_path / "prometheus.yaml")], ["rules", str(tmp_path / "panels.yaml")]):
         done = subprocess.run([str(promtool()), "check", *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(promtool() is None, reason="promtool is neither on PATH nor in the cache; `./mesh up` puts it there")
+def test_a_certificate_of_the_edge_that_expires_soon_or_is_refused_raises_its_alarm(tmp_path: Path) -> None:
+    """Time starts at 0: `default` has 15 days left, of which the first passes; `/team/shop` has a year, and its newest is bad."""
+    day = 86400
+    (tmp_path / prometheus.RULES_FILE).write_text(yaml.safe_dump(rules.rules()))
+    series = {
+        'mesh_certificate_expiry_seconds{certificate="default",instance="a"}': f"{15 * day}x1600",
+        'mesh_certificate_expiry_seconds{certificate="/team/shop",instance="a"}': f"{365 * day}x1600",
+        'mesh_control_plane_certificate_refused{certificate="/team/shop",instance="a"}': "0x10 1x1590",
+        'mesh_control_plane_certificate_refused{certificate="default",instance="a"}': "0x1600",
+    }
+
+    def alert(name: str, minutes: int, *certificates: str) -> dict[str, Any]:
+        (rule,) = [rule for rule in rules.rules()["groups"][0]["rules"] if rule["alert"] == name]
+        summary = rule["annotations"]["summary"]
+        expected = [
+            {
+                "exp_labels": {"certificate": certificate, "severity": rule["labels"]["severity"]},
+                "exp_annotations": {"summary": summary.replace("{{ $labels.certificate }}", certificate)},
+            }
+            for certificate in certificates
+        ]
+        return {"eval_time": f"{minutes}m", "alertname": name, "exp_alerts": expected}
+
+    expires, refused = "EdgeCertificateExpires", "EdgeCertificateRefused"
+    test = {
+        "rule_files": [str(tmp_path / prometheus.RULES_FILE)],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
+                "alert_rule_test": [
+                    alert(expires, 1440),
+                    alert(expires, 1460, "default"),
+                    alert(refused, 9),
+                    alert(refused, 20, "/team/shop"),
+                ],
+            }
+        ],
+    }
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(test))
+    done = subprocess.run([str(promtool()), "test", "rules", str(tmp_path / "test.yaml")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

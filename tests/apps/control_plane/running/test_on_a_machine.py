@@ -1,15 +1,19 @@
 """The control plane as a machine of a stack runs it: moto for AWS, mutual TLS to real Envoys, everything from the environment."""
 
 import json
+import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from typing import Any
 
 import boto3
 import httpx
 import psutil
 import pytest
+from cryptography import x509
 from moto.server import ThreadedMotoServer
 
 from model import contract
@@ -153,3 +157,66 @@ def test_a_stopped_control_plane_leaves_no_process(stack: Any) -> None:
     assert len(children) == 1
     stack.stop("control-plane")
     assert not any(child.is_running() for child in children)
+
+
+def test_a_renewed_certificate_reaches_the_edge_without_a_restart_and_a_bad_one_does_not(stack: Any, cloud: Cloud) -> None:
+    """B 13 to 18 stay as they are; P 177 for the edge: the connections that are open go on."""
+    serials = [serial_shown(stack)]
+    with stack.load("/web/info") as load, connect(stack) as held:
+        ask(held, "/web/info")
+        chain, key = stack.authority.issue_for_address(stack.edge)
+        cloud.write_edge_tls(chain, key)
+        took = stack.wait_for(lambda: serial_shown(stack) != serials[0])
+        serials.append(serial_shown(stack))
+        other_chain, _ = stack.authority.issue_for_address(stack.edge)
+        cloud.write_edge_tls(other_chain, key)
+        refused = 'mesh_control_plane_certificates_refused_total{certificate="default",reason="key"} 1.0'
+        stack.wait_for(lambda: refused in stack.metrics())
+        assert serial_shown(stack) == serials[1]
+        assert 'mesh_control_plane_certificate_refused{certificate="default"} 1.0' in stack.metrics()
+        ask(held, "/web/info")
+    print(f"the renewed certificate was shown {took:.1f} s after its write; {sum(load.answers.values())} requests meanwhile")
+    assert not load.failed, load.failed[:3]
+    assert 'mesh_certificate_expiry_seconds{certificate="default"}' in stack.metrics()
+
+
+def test_a_domain_gets_its_own_certificate_from_ssm_while_the_edge_serves(
+    stack: Any, cloud: Cloud, document: Callable[..., dict[str, Any]]
+) -> None:
+    before = serial_shown(stack, "shop.example.com")
+    chain, key = stack.authority.issue(x509.DNSName("shop.example.com"))
+    for name, value in zip(contract.certificate_parameters("/team/shop"), (chain, key), strict=True):
+        cloud.ssm.put_parameter(Name=name, Value=value, Type="SecureString")
+    data = document("/web")
+    data["mesh"]["edge"]["tls"] = {"certificates": [{"domains": ["shop.example.com"], "secret": "/team/shop"}]}
+    with stack.load("/web/info") as load:
+        cloud.write_document(data)
+        stack.wait_for(lambda: serial_shown(stack, "shop.example.com") != before)
+    assert not load.failed, load.failed[:3]
+    assert serial_shown(stack) == before
+
+
+def serial_shown(host: Any, name: str | None = None) -> int:
+    """The serial number of the certificate that the edge shows to a new connection."""
+    with connect(host, name) as connection:
+        return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"").serial_number
+
+
+def connect(host: Any, name: str | None = None) -> ssl.SSLSocket:
+    """A connection to the edge; its certificate is the test's to look at."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with host.client() as client:
+        port = client.base_url.port
+    return context.wrap_socket(socket.create_connection((host.edge, port), timeout=5), server_hostname=name)
+
+
+def ask(connection: ssl.SSLSocket, path: str) -> None:
+    """A request over this very connection, which stays open."""
+    client = HTTPConnection("edge")
+    client.sock = connection
+    client.request("GET", path)
+    answer = client.getresponse()
+    answer.read()
+    assert answer.status == 200
+    assert client.sock is connection

@@ -36,7 +36,9 @@ class Authority:
         self._certificate = self._build(self._name, self._key).add_extension(x509.BasicConstraints(True, None), critical=True)
         self.pem = self._certificate.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    def _build(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _build(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, left: datetime.timedelta = datetime.timedelta(hours=1)
+    ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder()
@@ -44,15 +46,15 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + left)
         )
 
-    def issue(self, *names: str) -> Pair:
+    def issue(self, *names: str, left: datetime.timedelta = datetime.timedelta(hours=1)) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives = [x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name) for name in names]
         certificate = (
-            self._build(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")]), key)
+            self._build(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")]), key, left=left)
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -62,6 +64,7 @@ class Authority:
 
 AUTHORITY, STRANGER = Authority("mesh"), Authority("stranger")
 SPIFFE = "spiffe://dev.mesh.internal/service/service-1"
+EXPIRED = AUTHORITY.issue(SPIFFE, left=-datetime.timedelta(minutes=1))
 
 
 def by_role(node: Any, identity: str | None) -> str | None:
@@ -95,8 +98,8 @@ def test_a_certificate_of_the_node_s_role_and_service_is_served(secured: Any, co
 
 @pytest.mark.parametrize(
     "names",
-    [("spiffe://dev.mesh.internal/service/other",), ("localhost",), (SPIFFE, "spiffe://dev.mesh.internal/edge/edge")],
-    ids=["another service's", "none", "two"],
+    [("spiffe://dev.mesh.internal/service/other",), ("spiffe://dev.mesh.internal/edge/service-1",), ("localhost",), (SPIFFE, "spiffe://dev.mesh.internal/edge/edge")],
+    ids=["another service's", "another role's", "none", "two"],
 )
 def test_a_certificate_with_another_identity_is_denied_and_counted(secured: Any, connect: Any, names: tuple[str, ...]) -> None:
     stream = connect(secured, delta=True, channel=channel_to(secured, AUTHORITY.issue(*names)))
@@ -109,8 +112,8 @@ def test_a_certificate_with_another_identity_is_denied_and_counted(secured: Any,
     assert secured.watched() == 0
 
 
-@pytest.mark.parametrize("pair", [None, STRANGER.issue(SPIFFE)], ids=["no certificate", "another CA"])
-def test_a_client_without_a_certificate_of_our_ca_gets_no_connection_and_is_counted(secured: Any, connect: Any, pair: Pair | None) -> None:
+@pytest.mark.parametrize("pair", [None, STRANGER.issue(SPIFFE), EXPIRED], ids=["no certificate", "another CA", "expired"])
+def test_a_client_without_a_valid_certificate_of_our_ca_is_not_connected_but_counted(secured: Any, connect: Any, pair: Pair | None) -> None:
     stream = connect(secured, delta=True, channel=channel_to(secured, pair))
     stream.ask(CLUSTER)
     with pytest.raises(grpc.RpcError) as caught:
