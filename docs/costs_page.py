@@ -110,11 +110,12 @@ def bill(mesh: MeshSpec, prices: Prices) -> list[Item]:
     builds = {service.image.build for service in mesh.services.values() if service.image.build}
     secrets = 1 + (1 + len(mesh.callers_of("postgres")) if mesh.database else 0)
     kinds = machines(mesh)
-    disks = kinds.total() * ROOT_DISK_GIB + (mesh.database.storage_gib if mesh.database else 0)
+    data = mesh.observability.prometheus.storage_gib + (mesh.database.storage_gib if mesh.database else 0)
+    disks = kinds.total() * ROOT_DISK_GIB + data
     endpoints = len(SERVICES) * mesh.network.zones if mesh.network.nat == "none" else 0
     items = [Item(what=f"EC2 {kind}", count=count, price=prices.instance(kind).hour * hours) for kind, count in sorted(kinds.items())]
     items += [
-        Item(what="EBS gp3, GiB: root disks and data volume", count=disks, price=units["gp3"]),
+        Item(what="EBS gp3, GiB: root disks and data volumes", count=disks, price=units["gp3"]),
         Item(what="public IPv4 addresses: edges and NAT", count=mesh.edge.instances + gateways, price=units["public_ipv4"] * hours),
         Item(what="NAT gateways", count=gateways, price=units["nat_gateway"] * hours),
         Item(what="interface endpoints, each in each zone", count=endpoints, price=units["interface_endpoint"] * hours),

@@ -50,7 +50,7 @@ def test_a_bill_follows_the_config(prices: Prices) -> None:
     mesh = read_mesh(SMALL)
     assert machines(mesh) == {"t3.small": 2 + 2 + 3, "t3.medium": 1}
     lines = {item.what: item.count for item in bill(mesh, prices)}
-    assert lines["EBS gp3, GiB: root disks and data volume"] == 8 * ROOT_DISK_GIB
+    assert lines["EBS gp3, GiB: root disks and data volumes"] == 8 * ROOT_DISK_GIB + 20
     assert lines["public IPv4 addresses: edges and NAT"] == 2
     assert lines["Secrets Manager secrets"] == 1
     assert "NAT gateways" not in lines
