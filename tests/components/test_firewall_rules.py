@@ -114,3 +114,9 @@ def test_a_group_with_too_many_rules_is_refused_by_name() -> None:
 
 def test_a_raised_quota_allows_more() -> None:
     assert rules(mesh(services=many(61), database=None, quotas={"rulesPerGroup": 100}))
+
+
+def test_the_edge_reaches_the_users_own_services_on_their_ports() -> None:
+    edge = {"rateLimitService": {"address": "limits.example.com:8081"}, "authorizer": {"address": "10.20.3.4:9000"}}
+    more = set(rules(mesh(edge=edge))) - set(rules(mesh()))
+    assert more == {Rule("edge", "internet", 8081), Rule("edge", "internet", 9000)}
