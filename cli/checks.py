@@ -4,6 +4,7 @@ A tier that collects nothing has not passed, and neither has one with a skip tha
 a reason that starts with `optional:` names a tool that a machine may lack.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from pathlib import Path
 
 from cli.console import line
 from cli.exits import Exit, Stop
+from cli.pulumi_cli import find_pulumi
+from cli.session import REPO, cache_directory
+from local.machines import prometheus
 
-REPO = Path(__file__).resolve().parent.parent
 OPTIONAL = "optional:"
 
 
@@ -52,6 +55,7 @@ class Result:
 def run_checks(*, everything: bool) -> None:
     """Runs all checks, also after one failed; raises Stop if any did not pass."""
     started = time.monotonic()
+    os.environ["PATH"] = os.pathsep.join([*_tools(), os.environ.get("PATH", os.defpath)])
     bad = [name for name, words in _linters() if not _passes(name, words)]
     results = {tier.name: _run(tier) for tier in (*TIERS, *([SLOW] if everything else []))}
     bad += [f"{name}: {complaint}" for name, result in results.items() for complaint in result.complaints]
@@ -63,6 +67,16 @@ def run_checks(*, everything: bool) -> None:
     line(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     if bad:
         raise Stop("", Exit.FAILED)
+
+
+def _tools() -> list[str]:
+    """Directories of the tools that tests look for on PATH; what an empty cache lacks is got first, with progress."""
+    places = [str(find_pulumi(REPO, cache_directory()).path.parent)]
+    try:
+        places.append(str(asyncio.run(prometheus.binary()).parent))
+    except prometheus.NotToBeHad as error:
+        line(f"tests of Prometheus are left out: {error}")
+    return places
 
 
 def _linters() -> list[tuple[str, list[str]]]:

@@ -39,16 +39,32 @@ async def _unpack(directory: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
-        await _run("apt-get", "-q", "download", "prometheus", directory=fresh)
+        try:
+            await _run("apt-get", "-q", "download", "prometheus", directory=fresh)
+        except NotToBeHad:
+            # A new machine has no package lists, and the system's are not ours to change.
+            lists = _lists_of_our_own(fresh)
+            await _run("apt-get", "-q", *lists, "update", directory=fresh)
+            await _run("apt-get", "-q", *lists, "download", "prometheus", directory=fresh)
         packages = list(fresh.glob("prometheus_*.deb"))
         if not packages:
             raise NotToBeHad("apt-get download prometheus left no package")
         await _run("dpkg", "-x", packages[0].name, ".", directory=fresh)
         packages[0].unlink()
+        shutil.rmtree(fresh / "apt", ignore_errors=True)
         shutil.rmtree(directory, ignore_errors=True)
         fresh.rename(directory)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _lists_of_our_own(directory: Path) -> list[str]:
+    """Options of apt-get that keep package lists below `directory`; they go with it."""
+    places = {"Dir::State::lists": directory / "apt" / "lists", "Dir::Cache": directory / "apt" / "cache"}
+    for place in places.values():
+        (place / "partial").mkdir(parents=True)
+        (place / "archives" / "partial").mkdir(parents=True)
+    return [word for name, place in places.items() for word in ("-o", f"{name}={place}")]
 
 
 async def _run(*argv: str, directory: Path) -> None:

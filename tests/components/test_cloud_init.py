@@ -40,12 +40,12 @@ def cloud_init(tmp_path_factory: pytest.TempPathFactory) -> Run:
     words, environment = ["cloud-init"], dict(os.environ)
     if not shutil.which("cloud-init"):
         if not shutil.which("apt-get") or not shutil.which("dpkg"):
-            pytest.skip("cloud-init is not on PATH, and there is no apt-get to get its package with")
+            pytest.skip("optional: cloud-init is not on PATH, and there is no apt-get to get its package with")
         directory = tmp_path_factory.mktemp("cloud-init")
         fetched = subprocess.run(["apt-get", "-q", "download", "cloud-init"], cwd=directory, capture_output=True, text=True, check=False)
         packages = list(directory.glob("cloud-init_*.deb"))
         if not packages:
-            pytest.skip(f"cloud-init is not on PATH, and its package is not to be had: {fetched.stderr.strip()[-200:]}")
+            pytest.skip(f"optional: cloud-init is not on PATH, and its package is not to be had: {fetched.stderr.strip()[-200:]}")
         subprocess.run(["dpkg", "-x", packages[0].name, "."], cwd=directory, check=True)
         subprocess.run([sys.executable, "-m", "venv", "venv"], cwd=directory, check=True)
         python = directory / "venv" / "bin" / "python"

@@ -74,7 +74,7 @@ def promtool() -> str | None:
     return shutil.which("promtool") or (str(cached) if cached.exists() else None)
 
 
-@pytest.mark.skipif(promtool() is None, reason="promtool is neither on PATH nor in the cache; `./mesh up` puts it there")
+@pytest.mark.skipif(promtool() is None, reason="optional: promtool is neither on PATH nor in the cache; `./mesh up` puts it there")
 def test_promtool_accepts_config_rules_and_the_dashboards_queries(tmp_path: Path) -> None:
     text = (
         yaml.safe_dump(config(str(tmp_path))).replace("${MESH_ADDRESS}", "10.20.0.7").replace("${MESH_EC2_ENDPOINT}", "http://127.0.0.1:1")
@@ -88,7 +88,7 @@ def test_promtool_accepts_config_rules_and_the_dashboards_queries(tmp_path: Path
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.skipif(promtool() is None, reason="promtool is neither on PATH nor in the cache; `./mesh up` puts it there")
+@pytest.mark.skipif(promtool() is None, reason="optional: promtool is neither on PATH nor in the cache; `./mesh up` puts it there")
 def test_a_certificate_of_the_edge_that_expires_soon_or_is_refused_raises_its_alarm(tmp_path: Path) -> None:
     """Time starts at 0: `default` has 15 days left, of which the first passes; `/team/shop` has a year, and its newest is bad."""
     day = 86400

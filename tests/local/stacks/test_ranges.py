@@ -119,7 +119,7 @@ def test_no_range_left_says_how_to_get_one(tmp_path: Path, claims: Path, monkeyp
         take_range(state(tmp_path, "b"), claims=claims)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="optional: only root can be somebody else")
 def test_another_user_takes_a_range_beside_ours_and_cannot_take_ours(claims: Path) -> None:
     import subprocess
     import sys
