@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from apps.common.database import Database
 from apps.common.machine import Machine, Postgres, forwarded, machines_passed
 from apps.http_service.metrics import CountRequests
+from apps.http_service.websocket import router
 from apps.protos import info_pb2, info_pb2_grpc
 
 CALL_TIMEOUT_SECONDS = 10
@@ -42,6 +43,7 @@ def create_app(machine: Machine, postgres: Postgres | None, *, chain_service: st
 
     app = FastAPI(title="envoy-mesh sample service", lifespan=lifespan)
     app.add_middleware(CountRequests)
+    app.include_router(router(machine))
 
     def answer(request: Request, **more: Any) -> dict[str, Any]:
         return {
