@@ -20,6 +20,7 @@ from cli.exits import Exit, Stop
 from cli.finding import Finding, failure
 from cli.outputs import read_outputs
 from cli.session import Session
+from cli.smoke_bridge import bridged
 from cli.token import deployed_mesh
 from local.supervisor.client import MachineView
 from model.edge import RouteSpec
@@ -73,6 +74,8 @@ async def _all(
                         findings += await edge.route(name, service, route, instances)
                     else:
                         findings += await smoke_auth.guarded(client, url, name, route, tokens)
+                if service.bridge:
+                    findings += await bridged(client, url, name, service.bridge, instances)
             findings += _unreached(url, mesh)
     return findings
 
