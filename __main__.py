@@ -297,7 +297,7 @@ def secrets_of(facts: StackFacts) -> dict[str, str]:
 
 def service_output(mesh: MeshSpec, name: str, group: ServiceGroup) -> dict[str, object]:
     """What the stack's outputs say of a service."""
-    route = next(iter(mesh.services[name].edge_routes.values()), None)
+    route = next(iter(mesh.services[name].routes), None)
     return {"group": group.group_name, "prefix": route.prefix if route else None, "auth": route.auth if route else None}
 
 
