@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ HTTP = {"health": {"path": "/health"}, "port": 9080}
 HOUR = "60m"
 """A bucket that does not fill again while a test runs."""
 TOTAL = 12
+RATE = 30
 
 envoy = pytest.mark.envoy
 
@@ -34,6 +36,7 @@ def lab(spec_of: Any, lab_of: Any) -> Any:
         {"prefix": "/client", "rateLimits": [{"requests": 4, "per": HOUR}, {"requests": 2, "per": HOUR, "by": "client"}]},
         {"prefix": "/mine", "rateLimits": [{"requests": 2, "per": HOUR, "by": "client"}]},
         {"prefix": "/all", "rateLimits": [{"requests": 1, "per": HOUR}]},
+        {"prefix": "/rate", "rateLimits": [{"requests": RATE, "per": "1s", "by": "mesh"}]},
         *({"prefix": f"/mesh{n}", "rateLimits": [{"requests": TOTAL, "per": HOUR, "by": "mesh"}]} for n in range(3)),
     ]
     lab = lab_of(spec_of(edge={"https": 8443, "http": 8080}, web=HTTP | {"routes": routes}))
@@ -188,6 +191,25 @@ def test_an_edges_share_follows_the_number_of_live_edges(lab: Any) -> None:
         lab.set_group(edge, group(members))
         time.sleep(0.5)
         assert statuses(client, "/mesh2", TOTAL).count(200) == TOTAL // 3
+
+
+@envoy
+def test_over_time_all_edges_together_grant_what_one_bucket_would(lab: Any) -> None:
+    """In any time: one full bucket and what flows into it meanwhile; and, with work on every edge, not much less."""
+    edges = [endpoint.address for endpoint in lab.endpoints if endpoint.role is Role.EDGE]
+    began, until = time.monotonic(), time.monotonic() + 3
+
+    def press(edge: str) -> int:
+        granted = 0
+        with lab.client(edge) as client:
+            while time.monotonic() < until:
+                granted += client.get("/rate").status_code == 200
+        return granted
+
+    with ThreadPoolExecutor(len(edges)) as pool:
+        granted = sum(pool.map(press, edges))
+    most = RATE * (1 + time.monotonic() - began)
+    assert 0.8 * most <= granted <= most
 
 
 def group(addresses: list[str]) -> ClusterLoadAssignment:
