@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
 from envoy.config.rbac.v3.rbac_pb2 import RBAC as Rules
-from envoy.config.rbac.v3.rbac_pb2 import Permission, Policy, Principal
+from envoy.config.rbac.v3.rbac_pb2 import Permission, Policy, Principal, SourcedMetadata
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
 from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutation, Mutations
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC, RBACPerRoute
@@ -94,7 +94,8 @@ def _has_one_of(claim: str, values: Iterable[str]) -> Principal:
 
 def _claim(path: list[str], value: ValueMatcher) -> Principal:
     segments = [MetadataMatcher.PathSegment(key=key) for key in (PAYLOAD, *path)]
-    return Principal(metadata=MetadataMatcher(filter=_JWT_METADATA, path=segments, value=value))
+    matcher = MetadataMatcher(filter=_JWT_METADATA, path=segments, value=value)
+    return Principal(sourced_metadata=SourcedMetadata(metadata_matcher=matcher))
 
 
 def _text(value: str) -> ValueMatcher:

