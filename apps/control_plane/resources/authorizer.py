@@ -54,7 +54,7 @@ class Authorizer(Feature):
 
 def _config(authorizer: AuthorizerSpec) -> ExtAuthz:
     server = HttpUri(uri=f"http://{authorizer.address}", cluster=CLUSTER, timeout=seconds(authorizer.timeout))
-    answer = AuthorizationResponse(allowed_upstream_headers=_exactly(authorizer.headers))
+    answer = AuthorizationResponse(allowed_upstream_headers=_exactly(authorizer.headers) if authorizer.headers else None)
     return ExtAuthz(
         http_service=HttpService(server_uri=server, authorization_response=answer),
         allowed_headers=_exactly(SHOWN),

@@ -71,6 +71,7 @@ def lab(spec_of: Any, lab_of: Any, authorizer: Authorizer) -> Any:
         {"prefix": "/asked", "authorize": True},
         {"prefix": "/repair", "maintenance": True, "csrf": {}, "authorize": True, "rateLimits": [{"requests": 1, "per": "60m"}]},
         {"prefix": "/slow", "timeout": "300ms"},
+        {"prefix": "/limited", "cors": {"origins": ["*"]}, "rateLimits": [{"requests": 1, "per": "60m"}]},
     ]
     edge = {
         "https": 8443,
@@ -142,6 +143,15 @@ def test_the_edge_answers_preflights_and_counts_origins(lab: Any, app: Any, clie
     assert [counter(lab, name) for name in names] == [before[0] + 1, before[1] + 1]
 
 
+def test_scripts_can_read_refusals_and_when_to_come_again(client: httpx.Client) -> None:
+    answers = [client.get("/limited", headers={"origin": "https://a.example"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[1].headers["access-control-allow-origin"] == "https://a.example"
+    assert "x-ratelimit-reset" in answers[1].headers["access-control-expose-headers"]
+    grpc = client.post("/limited", headers={"content-type": "application/grpc", "te": "trailers"})
+    assert (grpc.status_code, grpc.headers["grpc-status"]) == (200, "8")
+
+
 def test_requests_of_other_origins_that_change_something_are_refused(lab: Any, app: Any, client: httpx.Client) -> None:
     """62."""
     before = counter(lab, "http.edge-https.csrf.request_invalid")
@@ -162,8 +172,10 @@ def test_requests_of_the_own_and_of_listed_origins_pass(client: httpx.Client) ->
         assert client.post("/form", headers={"origin": origin}).status_code == 403
 
 
-def test_the_authorizer_decides(authorizer: Authorizer, app: Any, client: httpx.Client) -> None:
+def test_the_authorizer_decides(lab: Any, authorizer: Authorizer, app: Any, client: httpx.Client) -> None:
     """53."""
+    names = [f"cluster.web.ext_authz.{name}" for name in ("denied", "ok")]
+    before = [counter(lab, name) for name in names]
     for headers in ({}, {"authorization": "Bearer nobody"}):
         answer = client.get("/asked/x?y=1", headers=headers)
         assert (answer.status_code, answer.headers["content-length"]) == (403, "0")
@@ -174,6 +186,21 @@ def test_the_authorizer_decides(authorizer: Authorizer, app: Any, client: httpx.
     assert answer.status_code == 200
     assert answer.json()["headers"]["x-current-user"] == "user1"
     assert "x-other" not in answer.json()["headers"]
+    assert [counter(lab, name) for name in names] == [before[0] + 2, before[1] + 1]
+    lab.wait_for_log(lab.endpoints[0].address, "ext_authz_denied")
+
+
+def test_without_its_authorizer_a_route_is_closed_unless_the_config_opens_it(spec_of: Any, lab_of: Any) -> None:
+    for fail_open, status in ((False, 503), (True, 200)):
+        edge = {"https": 8443, "http": 8080, "authorizer": {"address": "127.0.0.1:1", "failOpen": fail_open}}
+        lab = lab_of(spec_of(edge=edge, web=HTTP | {"routes": [{"prefix": "/asked", "authorize": True}]}))
+        lab.add(Role.EDGE, "edge")
+        lab.add(Role.SERVICE, "web")
+        lab.start()
+        with lab.client() as client:
+            assert client.get("/asked").status_code == status
+        assert counter(lab, "cluster.web.ext_authz.error") == 1
+        assert counter(lab, "cluster.web.ext_authz.failure_mode_allowed") == fail_open
 
 
 def test_the_authorizers_own_words_reach_the_client(client: httpx.Client) -> None:

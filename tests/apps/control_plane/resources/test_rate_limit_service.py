@@ -81,6 +81,7 @@ def test_the_service_decides_and_while_it_is_away_requests_pass(lab_with: Any, l
         source = servicer.asked[0]["remote_address"]
         assert servicer.asked[:3] == [{"remote_address": source}, {"route": "web:/web"}, {"route": "web:/web", "remote_address": source}]
         assert counter(lab, "over_limit") == 1
+        lab.wait_for_log(lab.endpoints[0].address, "request_rate_limited")
         stop()
         assert [client.get("/web").status_code for _ in range(3)] == [200] * 3
         assert counter(lab, "failure_mode_allowed") == 3
