@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,6 +22,7 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 from apps.control_plane import type_urls
 from apps.control_plane.build import resources_for
 from apps.control_plane.model import Issuer, World
+from apps.control_plane.resources import jwt as jwt_feature
 from model.contract import Role
 
 ISSUER = "https://login.example.com"
@@ -313,9 +315,10 @@ def test_a_preflight_needs_a_token_where_no_cors_is_configured(client: httpx.Cli
     assert client.options("/guarded", headers=headers).status_code == 401
 
 
-@envoy
-def test_keys_that_are_away_at_the_start_let_nobody_in_until_they_are_back_and_may_rotate(spec_of: Any, lab_of: Any) -> None:
-    """39."""
+@pytest.fixture
+def away(spec_of: Any, lab_of: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[KeyServer, httpx.Client]]:
+    """An edge that was started while the key server was down, and that looks for new keys each second."""
+    monkeypatch.setattr(jwt_feature, "KEYS_LIVE", timedelta(seconds=1))
     server = KeyServer("127.0.0.1")
     server.down, server.keys = True, [KEY]
     lab = lab_of(spec_of(edge=edge_of(server.url), web=HTTP | {"routes": [{"prefix": "/guarded", "auth": "jwt"}, {"prefix": "/open"}]}))
@@ -323,17 +326,43 @@ def test_keys_that_are_away_at_the_start_let_nobody_in_until_they_are_back_and_m
     lab.add(Role.SERVICE, "web")
     lab.start()
     with lab.client() as client:
-        assert client.get("/open").status_code == 200
-        assert client.get("/guarded", headers=bearer(token())).status_code in (401, 503)
-        server.down = False
-        until = time.monotonic() + 5
-        while client.get("/guarded", headers=bearer(token())).status_code != 200:
-            assert time.monotonic() < until, "valid tokens do not pass after the keys are back"
-            time.sleep(0.1)
-        asked = server.asked
-        assert {client.get("/guarded", headers=bearer(token())).status_code for _ in range(20)} == {200}
-        assert server.asked == asked, "keys are fetched for each request"
+        yield server, client
     server.stop()
+
+
+@envoy
+def test_keys_that_are_away_at_the_start_let_nobody_in_until_they_are_back_and_may_rotate(away: tuple[KeyServer, httpx.Client]) -> None:
+    """39."""
+    server, client = away
+
+    def status(key: Any = KEY) -> int:
+        return client.get("/guarded", headers=bearer(token(key, header={"kid": key.kid}))).status_code
+
+    assert client.get("/open").status_code == 200
+    assert status() in (401, 503)
+    server.down = False
+    until = time.monotonic() + 5
+    while status() != 200:
+        assert time.monotonic() < until, "valid tokens do not pass after the keys are back"
+        time.sleep(0.1)
+    asked = server.asked
+    assert {status() for _ in range(50)} == {200}
+    assert server.asked <= asked + 10, "keys are fetched for each request"
+
+    new = ECKey.generate_key("P-256", {"kid": "k2", "alg": "ES256", "use": "sig"})
+    assert status(new) == 401
+    server.keys = [KEY, new]
+    until, seen = time.monotonic() + 3, set()
+    while time.monotonic() < until:
+        seen.add(status())
+        time.sleep(0.02)
+    assert status(new) == 200
+    server.down = True
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        seen |= {status(), status(new)}
+        time.sleep(0.02)
+    assert seen == {200}, "a rotation with overlap, or keys that are away later, cost a good token its way"
 
 
 def test_the_filter_names_what_the_config_says(spec_of: Any, node_of: Any, key_pair: Any) -> None:
