@@ -21,6 +21,7 @@ from cli.finding import Finding, failure
 from cli.outputs import read_outputs
 from cli.session import Session
 from cli.smoke_bridge import bridged
+from cli.smoke_protection import protected
 from cli.token import deployed_mesh
 from local.supervisor.client import MachineView
 from model.edge import RouteSpec
@@ -70,6 +71,9 @@ async def _all(
             for name, service in mesh.services.items():
                 instances = {one.id for one in machines if one.service == name and one.health == "healthy"}
                 for route in service.routes:
+                    findings += await protected(client, url, mesh.edge, route)
+                    if route.maintenance or route.authorize:
+                        continue
                     if route.auth == "public":
                         findings += await edge.route(name, service, route, instances)
                     else:

@@ -1,6 +1,8 @@
 """What a real edge does for and against browsers: CORS, CSRF, security headers, maintenance, error pages, the authorizer."""
 
+import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cli.smoke_protection import protected
 from model.contract import Role
 
 pytestmark = pytest.mark.envoy
@@ -276,3 +279,24 @@ def test_clients_cannot_tell_apps_another_address_host_or_path(client: httpx.Cli
     seen = client.get("/closed", headers=forged).json()["headers"]
     assert "forged.example" not in json.dumps(seen)
     assert seen["x-forwarded-proto"] == "https"
+
+
+def test_smoke_finds_each_protection_and_says_so_where_it_is_missing(lab: Any) -> None:
+    """With the config of this edge all is well; by another config it would miss what that asks for."""
+    routes = {route.prefix: route for route in lab.spec.services["web"].routes}
+    everything = routes["/repair"].model_copy(
+        update={"prefix": "/closed", "maintenance": False, "cors": routes["/restricted"].cors, "csrf": routes["/form"].csrf}
+    )
+
+    async def findings() -> tuple[list[Any], list[Any]]:
+        url = f"https://{lab.endpoints[0].address}:8443"
+        verified = ssl.create_default_context(cafile=str(lab.directory / "ca.pem"))
+        async with httpx.AsyncClient(base_url=url, verify=verified) as client:
+            good = [one for route in routes.values() for one in await protected(client, url, lab.spec.edge, route)]
+            return good, await protected(client, url, lab.spec.edge, everything)
+
+    good, bad = asyncio.run(findings())
+    assert [one.what for one in good if one.ok is not True] == []
+    assert {one.what.partition(": ")[2] for one in good} >= {"maintenance", "CORS of a stranger", "POST of a stranger's page", "rate limit"}
+    assert [one.what.partition(": ")[2] for one in bad if one.ok] == []
+    assert len(bad) == 4
