@@ -1,71 +1,16 @@
-"""Rows of images that the program builds: locally nothing is built, the digest is that of the build context.
+"""Rows of images that the program builds: locally nothing is built, the digest is that of what the image would hold.
 
 So a changed file changes the digest, with it the user data, and machines roll as on AWS.
 """
 
-import fnmatch
-import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from local.provider.build_context import context_digest
 from local.provider.row import Call, Failure, Made, Properties, Row
 
 HASH = "contextHash"
-"""Input that the provider adds: what the files under the context are now."""
-
-
-def context_digest(context: Path, dockerfile: Path, settings: str) -> str:
-    """sha256 over names, modes and contents below `context` without what .dockerignore leaves out, the Dockerfile and the settings."""
-    digest = hashlib.sha256(settings.encode())
-    ignored = _ignored(context)
-    for path in _files(context, context, ignored):
-        executable = bool(path.stat().st_mode & 0o111)
-        digest.update(f"\0{path.relative_to(context).as_posix()}\0{executable}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    digest.update(dockerfile.read_bytes() if dockerfile.is_file() else b"")
-    return digest.hexdigest()
-
-
-def _ignored(context: Path) -> list[str]:
-    """Patterns of .dockerignore; a later one wins, `!` takes a path in again. Python's caches are never part of a program."""
-    file = context / ".dockerignore"
-    lines = file.read_text().splitlines() if file.is_file() else []
-    return [
-        "**/__pycache__",
-        "**/*.pyc",
-        *(line.strip().removeprefix("/").rstrip("/") for line in lines if line.strip() and not line.startswith("#")),
-    ]
-
-
-def _files(directory: Path, context: Path, ignored: list[str]) -> Iterator[Path]:
-    for path in sorted(directory.iterdir()):
-        name = path.relative_to(context).as_posix()
-        if path.is_dir() and not path.is_symlink():
-            if not _is_left_out(name, ignored) or any(pattern.startswith("!") for pattern in ignored):
-                yield from _files(path, context, ignored)
-        elif path.is_file() and not _is_left_out(name, ignored):
-            yield path
-
-
-def _is_left_out(name: str, ignored: list[str]) -> bool:
-    left_out = False
-    parts = name.split("/")
-    for pattern in ignored:
-        takes_in = pattern.startswith("!")
-        wanted = pattern.lstrip("!").removeprefix("/")
-        if any(_matches("/".join(parts[: length + 1]), wanted) for length in range(len(parts))):
-            left_out = not takes_in
-    return left_out
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """`*` stays within one directory, `**/` spans any number of them."""
-    if pattern.startswith("**/"):
-        rest, parts = pattern[3:], name.split("/")
-        return any(_matches("/".join(parts[start:]), rest) for start in range(len(parts)))
-    names, patterns = name.split("/"), pattern.split("/")
-    return len(names) == len(patterns) and all(fnmatch.fnmatchcase(part, wanted) for part, wanted in zip(names, patterns, strict=True))
+"""Input that the provider adds: what the files of the image are now."""
 
 
 def _with_hash(inputs: Properties) -> Properties:

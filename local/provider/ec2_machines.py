@@ -60,6 +60,11 @@ def _interface_arguments(call: Call) -> dict[str, Any]:
     if inputs.get("privateIp"):
         refuse_taken_address(call, inputs["subnetId"], inputs["privateIp"])
         arguments["PrivateIpAddress"] = inputs["privateIp"]
+    if inputs.get("associatePublicIpAddress") is not None:
+        # EC2 takes it with an interface alone, and then subnet, address and groups there too.
+        if inputs.get("vpcSecurityGroupIds"):
+            arguments["Groups"] = inputs["vpcSecurityGroupIds"]
+        return {"NetworkInterfaces": [{"DeviceIndex": 0, "AssociatePublicIpAddress": inputs["associatePublicIpAddress"], **arguments}]}
     if inputs.get("vpcSecurityGroupIds"):
         arguments["SecurityGroupIds"] = inputs["vpcSecurityGroupIds"]
     return arguments
@@ -237,6 +242,7 @@ ROWS = (
         replace=frozenset(
             {
                 "ami",
+                "associatePublicIpAddress",
                 "availabilityZone",
                 "ebsBlockDevices",
                 "iamInstanceProfile",

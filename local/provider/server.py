@@ -1,6 +1,5 @@
 """The plugin process's gRPC side: Pulumi's ResourceProvider calls, handed to the engine as plain values."""
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +38,6 @@ def start(moto_url: str, region: str, *, port: int = 0, log: Log) -> tuple[grpc.
     if bound == 0:
         raise ProviderError(f"port {port} of 127.0.0.1 is taken; name another one or 0 for any")
     server.start()
-    threading.Thread(target=clients.warm, name="provider-warm", daemon=True).start()
     return server, bound
 
 

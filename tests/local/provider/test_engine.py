@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from local.provider.build_context import context_digest
 from local.provider.clients import Clients
 from local.provider.diff import Change, Kind, changes
-from local.provider.docker_images import context_digest
 from local.provider.engine import Engine
 from local.provider.invokes import INVOKES
 from local.provider.table import ROWS
@@ -94,7 +94,7 @@ def test_an_images_digest_follows_its_files_and_its_ignore_list(tmp_path: Path) 
     def digest() -> str:
         return context_digest(tmp_path, tmp_path / "Dockerfile", "")
 
-    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /app\n")
     (tmp_path / ".dockerignore").write_text("# words\n*.log\nbuild\n!build/keep\n")
     (tmp_path / "app.py").write_text("one")
     first = digest()
