@@ -9,6 +9,7 @@ import ssl
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from cli.outputs import read_outputs
 from cli.session import Session
 from cli.smoke_bridge import bridged
 from cli.smoke_protection import protected
+from cli.smoke_websocket import echoed
 from cli.token import deployed_mesh
 from local.supervisor.client import MachineView
 from model.edge import RouteSpec
@@ -33,7 +35,10 @@ ROUNDS = 4
 """Requests per instance of a service and edge: enough to meet each instance in turn."""
 TIMEOUT_SECONDS = 15.0
 NO_ROUTE = "/no-such-route-of-the-mesh"
-HOPS = {"chain": ("CHAIN_SERVICE", "service-2"), "grpc": ("GRPC_SERVICE", "grpc-1"), "db": ("", "postgres")}
+GRPC_SAMPLE = "apps/grpc_service"
+"""Services built from here query the database when a sample calls them by `/grpc?query=true`."""
+DATABASE = "postgres"
+HOPS = {"chain": ("CHAIN_SERVICE", "service-2"), "grpc": ("GRPC_SERVICE", "grpc-1"), "db": ("", DATABASE)}
 """Endpoints of a sample that make a call: to whom, by the app's environment or by default."""
 MARKS = {True: "[green]ok[/]", False: "[red]FAILED[/]", None: "[dim]not exercised[/]"}
 
@@ -75,22 +80,50 @@ async def _all(
                     if route.maintenance or route.authorize:
                         continue
                     if route.auth == "public":
-                        findings += await edge.route(name, service, route, instances)
+                        findings += await edge.route(name, mesh, route, instances)
                     else:
                         findings += await smoke_auth.guarded(client, url, name, route, tokens)
+                    if route.websocket and route.auth == "public" and route.strip and service.image.build == SAMPLE:
+                        findings.append(await echoed(ca_file, url, name, route))
                 if service.bridge:
                     findings += await bridged(client, url, name, service.bridge, instances)
             findings += _unreached(url, mesh)
     return findings
 
 
+def _asked(service: ServiceSpec) -> bool:
+    """Whether requests from outside can make a service call others."""
+    return service.image.build == SAMPLE and any(route.strip for route in service.routes)
+
+
+def _hops(mesh: MeshSpec, service: ServiceSpec) -> list[tuple[str, list[str]]]:
+    """Endpoints of a sample that make calls, each with the services that the call passes."""
+    found: list[tuple[str, list[str]]] = []
+    for path, (variable, usual) in HOPS.items():
+        callee = service.env.get(variable, usual)
+        if callee not in service.calls:
+            continue
+        found.append((path, [callee]))
+        behind = mesh.services.get(callee)
+        if path == "grpc" and behind and behind.image.build == GRPC_SAMPLE and DATABASE in behind.calls:
+            found.append((f"{path}?query=true", [callee, DATABASE]))
+    return found
+
+
+def _arrows(mesh: MeshSpec) -> set[tuple[str, str]]:
+    """Calls that requests from outside exercise."""
+    ways = [[name, *hops] for name, service in mesh.services.items() if _asked(service) for _, hops in _hops(mesh, service)]
+    return {pair for way in ways for pair in pairwise(way)}
+
+
 def _unreached(url: str, mesh: MeshSpec) -> list[Finding]:
-    """Calls of services that nobody can ask to make them: other images, and samples without a route."""
-    silent = {name: service for name, service in mesh.services.items() if service.image.build != SAMPLE or not service.routes}
+    """Calls that nobody can ask for: of other images, and of samples without a route."""
+    exercised = _arrows(mesh)
     return [
-        Finding(edge=url, what=f"{name} → {callee}", expected="", seen=f"{name} has no way to ask for it", ok=None)
-        for name, service in silent.items()
+        Finding(edge=url, what=f"{name} → {callee}", expected="", seen=f"nothing from outside makes {name} do it", ok=None)
+        for name, service in mesh.services.items()
         for callee in service.calls
+        if (name, callee) not in exercised
     ]
 
 
@@ -118,16 +151,14 @@ class _Edge:
             seen = failure(error)
         return Finding(edge=self.url, what=what, expected=str(status), seen=seen, ok=seen == str(status))
 
-    async def route(self, name: str, service: ServiceSpec, route: RouteSpec, instances: set[str]) -> list[Finding]:
+    async def route(self, name: str, mesh: MeshSpec, route: RouteSpec, instances: set[str]) -> list[Finding]:
         """A route to its service; to a sample, also the calls that the service can be asked to make."""
+        service = mesh.services[name]
         prefix = route.prefix.rstrip("/")
         if service.image.build != SAMPLE or not route.strip:
             return [await self._plain(name, service, prefix or "/")]
         found = [await self._balanced(name, f"{prefix}/info", instances)]
-        for path, (variable, usual) in HOPS.items():
-            callee = service.env.get(variable, usual)
-            if callee in service.calls:
-                found.append(await self._hop(name, f"{prefix}/{path}", callee))
+        found += [await self._hop(name, f"{prefix}/{path}", hops) for path, hops in _hops(mesh, service)]
         return found
 
     async def _plain(self, name: str, service: ServiceSpec, path: str) -> Finding:
@@ -149,13 +180,12 @@ class _Edge:
         ok = statuses == {"200": count} and set(seen_by) == instances
         return Finding(edge=self.url, what=f"{path} → {name}", expected=f"{count} × 200, {len(instances)} instances", seen=seen, ok=ok)
 
-    async def _hop(self, name: str, path: str, hop: str) -> Finding:
-        """A call inside the mesh, made on request; `via` names the machines that it passed."""
+    async def _hop(self, name: str, path: str, hops: Sequence[str]) -> Finding:
+        """Calls inside the mesh, made on request; `via` names the machines that they passed."""
         status, body = await self._info(path)
-        inner: Any = body.get("next") or body.get("database") or {}
-        via = inner.get("via", []) if isinstance(inner, dict) else []
-        seen = f"{status} via {' > '.join(via)}" if via else f"{status} {body.get('detail', '')}".strip()
-        return Finding(edge=self.url, what=f"{path} → {name} → {hop}", expected="200", seen=seen, ok=status == 200)
+        seen = f"{status} via {' > '.join(machines_passed(body))}" if status == 200 else f"{status} {body.get('detail', '')}".strip()
+        ok = status == 200 and passed(body, name, hops)
+        return Finding(edge=self.url, what=f"{path} → {' → '.join([name, *hops])}", expected="200", seen=seen, ok=ok)
 
     async def _info(self, path: str) -> tuple[int | str, dict[str, Any]]:
         try:

@@ -126,6 +126,8 @@ def service(containers: Containers, *, envoy: ContainerImage, app: ContainerImag
     own = containers.prepared(
         app,
         environment=_app_environment(name, spec),
+        # Compose stops it before the sidecar, so its last answers and its goodbyes to WebSocket clients still get out.
+        depends_on={"envoy": {"condition": "service_started"}},
         # Compose reads it when it loads: the boot unit has run `prepare` before.
         env_file=["${MESH_ROOT}" + MACHINE_ENV, {"path": SECRETS_ENV, "required": False}],
         stop_grace_period="30s",

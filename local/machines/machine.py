@@ -72,9 +72,13 @@ class Machine:
         self.context.attached_volumes.update(volume.id for volume in instance.volumes)
 
     async def stop(self, limit: timedelta) -> None:
-        """Ends all services as a shutdown would, each with its grace and at most `limit`."""
+        """Ends all services as a shutdown would: as Compose does, before what they depend on, each with its grace and at most `limit`."""
         await self._cancel()
-        await asyncio.gather(*(runner.stop(limit) for runner in self._runners.values()))
+        left = dict(self._runners)
+        while left:
+            needed = {name for runner in left.values() for name in runner.service.depends_on}
+            last = [name for name in left if name not in needed] or list(left)
+            await asyncio.gather(*(left.pop(name).stop(limit) for name in last))
         self._end()
 
     async def kill(self) -> None:

@@ -142,7 +142,13 @@ def test_everything_waits_for_the_agent(role: str) -> None:
     services = yaml.safe_load(boot(rendered(role))["/etc/mesh/compose.yaml"])["services"]
     for name, service in services.items():
         if name != "prepare":
-            assert service["depends_on"] == {"prepare": {"condition": "service_completed_successfully"}}
+            assert service["depends_on"]["prepare"] == {"condition": "service_completed_successfully"}
+
+
+def test_an_app_is_stopped_before_its_sidecar() -> None:
+    """Compose stops what depends on a service before it: answers and goodbyes of the app still get out."""
+    services = yaml.safe_load(boot(rendered("service"))["/etc/mesh/compose.yaml"])["services"]
+    assert services["app"]["depends_on"]["envoy"] == {"condition": "service_started"}
 
 
 def test_every_placeholder_is_a_fact_of_the_machine(role: str) -> None:
