@@ -97,10 +97,12 @@ def template(args: BootstrapArgs) -> str:
 def envoy_arguments(*, workers: int = 1) -> list[str]:
     """Command-line arguments of the machine's Envoy. One worker balances exactly and is enough beside an app.
 
-    Access logs are written each second instead of every ten.
+    Access logs are written each second instead of every ten. A listener that changes asks its open connections to end with
+    their next answer: until then they keep the old filters, so a new limit or a new need for a token would not hold for them.
     """
     config = f"{ROOT}{RUN_DIR}/{TEMPLATE_NAME}"
-    return ["-c", config, "--disable-hot-restart", "--concurrency", str(workers), "--file-flush-interval-msec", "1000"]
+    drain = ["--drain-strategy", "immediate"]
+    return ["-c", config, "--disable-hot-restart", "--concurrency", str(workers), "--file-flush-interval-msec", "1000", *drain]
 
 
 def _node(args: BootstrapArgs) -> Node:

