@@ -39,6 +39,18 @@ def test_a_standard_parameter_over_4_kib_is_refused(engine: Engine) -> None:
     assert reasons(engine, token, {"name": "/p", "value": "x" * 4097, "tier": "Advanced"}) == ""
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_machine_has_a_public_address_of_its_own_where_one_is_asked_for(engine: Engine, clients: Clients, *, wanted: bool) -> None:
+    world = World(engine)
+    inputs = {"ami": AMI, "instanceType": "t3.micro", "subnetId": world.subnet, "vpcSecurityGroupIds": [world.group]}
+    machine = world.make("aws:ec2/instance:Instance", "public", {**inputs, "associatePublicIpAddress": wanted})
+    found = clients.get("ec2").describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
+    assert ("PublicIpAddress" in found) is wanted
+    assert found["SubnetId"] == world.subnet
+    (interface,) = found["NetworkInterfaces"]
+    assert [group["GroupId"] for group in interface["Groups"]] == [world.group]
+
+
 def test_a_volume_is_not_attached_to_two_machines(engine: Engine) -> None:
     world = World(engine)
     token = "aws:ec2/volumeAttachment:VolumeAttachment"
