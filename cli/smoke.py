@@ -9,7 +9,6 @@ import ssl
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from cli.finding import Finding, failure
 from cli.outputs import read_outputs
 from cli.session import Session
 from cli.smoke_bridge import bridged
+from cli.smoke_hops import SAMPLE, arrows, hops_of, machines_passed, passed
 from cli.smoke_protection import protected
 from cli.smoke_websocket import echoed
 from cli.token import deployed_mesh
@@ -29,17 +29,10 @@ from local.supervisor.client import MachineView
 from model.edge import RouteSpec
 from model.spec import MeshSpec, ServiceSpec
 
-SAMPLE = "apps/http_service"
-"""Services built from here answer `/info`, `/chain`, `/grpc` and `/db`."""
 ROUNDS = 4
 """Requests per instance of a service and edge: enough to meet each instance in turn."""
 TIMEOUT_SECONDS = 15.0
 NO_ROUTE = "/no-such-route-of-the-mesh"
-GRPC_SAMPLE = "apps/grpc_service"
-"""Services built from here query the database when a sample calls them by `/grpc?query=true`."""
-DATABASE = "postgres"
-HOPS = {"chain": ("CHAIN_SERVICE", "service-2"), "grpc": ("GRPC_SERVICE", "grpc-1"), "db": ("", DATABASE)}
-"""Endpoints of a sample that make a call: to whom, by the app's environment or by default."""
 MARKS = {True: "[green]ok[/]", False: "[red]FAILED[/]", None: "[dim]not exercised[/]"}
 
 
@@ -91,34 +84,9 @@ async def _all(
     return findings
 
 
-def _asked(service: ServiceSpec) -> bool:
-    """Whether requests from outside can make a service call others."""
-    return service.image.build == SAMPLE and any(route.strip for route in service.routes)
-
-
-def _hops(mesh: MeshSpec, service: ServiceSpec) -> list[tuple[str, list[str]]]:
-    """Endpoints of a sample that make calls, each with the services that the call passes."""
-    found: list[tuple[str, list[str]]] = []
-    for path, (variable, usual) in HOPS.items():
-        callee = service.env.get(variable, usual)
-        if callee not in service.calls:
-            continue
-        found.append((path, [callee]))
-        behind = mesh.services.get(callee)
-        if path == "grpc" and behind and behind.image.build == GRPC_SAMPLE and DATABASE in behind.calls:
-            found.append((f"{path}?query=true", [callee, DATABASE]))
-    return found
-
-
-def _arrows(mesh: MeshSpec) -> set[tuple[str, str]]:
-    """Calls that requests from outside exercise."""
-    ways = [[name, *hops] for name, service in mesh.services.items() if _asked(service) for _, hops in _hops(mesh, service)]
-    return {pair for way in ways for pair in pairwise(way)}
-
-
 def _unreached(url: str, mesh: MeshSpec) -> list[Finding]:
     """Calls that nobody can ask for: of other images, and of samples without a route."""
-    exercised = _arrows(mesh)
+    exercised = arrows(mesh)
     return [
         Finding(edge=url, what=f"{name} → {callee}", expected="", seen=f"nothing from outside makes {name} do it", ok=None)
         for name, service in mesh.services.items()
@@ -158,7 +126,7 @@ class _Edge:
         if service.image.build != SAMPLE or not route.strip:
             return [await self._plain(name, service, prefix or "/")]
         found = [await self._balanced(name, f"{prefix}/info", instances)]
-        found += [await self._hop(name, f"{prefix}/{path}", hops) for path, hops in _hops(mesh, service)]
+        found += [await self._hop(name, f"{prefix}/{path}", hops) for path, hops in hops_of(mesh, service)]
         return found
 
     async def _plain(self, name: str, service: ServiceSpec, path: str) -> Finding:
