@@ -1,0 +1,32 @@
+"""What a route in maintenance is built into; what clients see of it is in test_browser_protection."""
+
+from typing import Any
+
+from apps.control_plane.model import World
+from apps.control_plane.resources import routes
+
+LIMITS = [{"requests": 5, "by": "claim:sub"}]
+AUTH = {"issuer": "https://login.example.com", "jwks": "https://login.example.com/keys", "audiences": ["mesh"]}
+GUARDED = {"prefix": "/shop", "auth": "jwt", "rateLimits": LIMITS, "csrf": {}, "cors": {"origins": ["*"]}, "websocket": True}
+
+
+def built(spec_of: Any, **more: Any) -> list[Any]:
+    spec = spec_of(edge={"auth": AUTH}, shop={"routes": [GUARDED | more]})
+    (host,) = routes.edge(World(spec=spec, stack="test")).virtual_hosts
+    return [route for route in host.routes if route.name.startswith("shop:")]
+
+
+def test_a_guarded_route_asks_for_all_that_it_says(spec_of: Any) -> None:
+    for route in built(spec_of):
+        assert route.HasField("route")
+        assert {"envoy.filters.http.jwt_authn", "envoy.filters.http.csrf", "envoy.filters.http.cors"} <= set(route.typed_per_filter_config)
+        assert "mesh.rate_limits" in route.metadata.filter_metadata
+
+
+def test_in_maintenance_it_asks_for_nothing_and_scripts_can_read_so(spec_of: Any) -> None:
+    routes_built = built(spec_of, maintenance=True)
+    assert routes_built
+    for route in routes_built:
+        assert route.direct_response.status == 503
+        assert set(route.typed_per_filter_config) == {"envoy.filters.http.cors"}
+        assert not route.metadata.filter_metadata
