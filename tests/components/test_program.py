@@ -1,11 +1,14 @@
 """The whole program under every stack, and what stops it before the first resource."""
 
 import json
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from model.http_rules import services_of
 
 PLACEHOLDER = "@sha256:" + "0" * 64
 DIGEST = "@sha256:" + "1" * 64
@@ -123,6 +126,16 @@ def test_a_changed_route_changes_the_document_and_nothing_else(
     }
 
 
+def test_the_document_carries_the_compiled_protos_of_bridges(dev: Any, prod: Any) -> None:
+    def descriptors(program: Any) -> dict[str, str]:
+        [document] = [item for item in program.of("aws:s3/bucketObjectv2:BucketObjectv2") if item.name == "document-mesh"]
+        found: dict[str, str] = json.loads(document.inputs["content"])["descriptors"]
+        return found
+
+    assert services_of(b64decode(descriptors(dev)["grpc-1"])) == ["mesh.info.v1.Info"]
+    assert descriptors(prod) == {}
+
+
 def test_a_further_service_touches_no_machine_but_its_own(
     run: Callable[..., Any], configs: Callable[[str], dict[str, Any]], dev: Any
 ) -> None:
@@ -181,6 +194,12 @@ class TestMistakes:
         for place in ("services.service-1.replicas", "envoy-mesh:mesh.domain", "envoy-mesh:zoneNames", "aws:region"):
             assert place in said
 
+    def test_a_bridge_whose_proto_cannot_be_compiled_is_named_with_protocs_reason(self, refused: Callable[..., str]) -> None:
+        bridge = {"prefix": "/grpc-1", "proto": "apps/protos/nothing.proto"}
+        said = refused(lambda config: config["envoy-mesh:mesh"]["services"]["grpc-1"].update(bridge=bridge), preview=True)
+        place = "envoy-mesh:mesh.services.grpc-1.bridge.proto"
+        assert f"{place} = 'apps/protos/nothing.proto': there is no such file in the repository. Fix: mend the proto" in said
+
     def test_a_missing_mesh_is_named(self, refused: Callable[..., str]) -> None:
         assert "envoy-mesh:mesh = None: a mesh is a mapping" in refused(lambda config: config.pop("envoy-mesh:mesh"))
 
@@ -202,7 +221,7 @@ class TestMistakes:
                 services = config["envoy-mesh:mesh"]["services"]
                 services[f"more-{number}"] = {"image": image, "port": 8080, "routes": [{"prefix": f"/more-{number}"}]}
 
-        assert "security group 'edge' needs 62 rules out, the quota is 60" in refused(change)
+        assert "security group 'edge' needs 64 rules out, the quota is 60" in refused(change)
 
     @pytest.mark.parametrize(
         ("zones", "rule"),

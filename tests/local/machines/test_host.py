@@ -72,6 +72,19 @@ def test_a_stopped_instance_rests_and_boots_again(rig: Any) -> None:
     rig.until_health(Health.HEALTHY)
 
 
+def test_a_service_is_stopped_before_what_it_depends_on(rig: Any) -> None:
+    """As Compose does; a second for each to end shows who was asked when."""
+    script = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.3), print(time.time()), exit())); time.sleep(99)"
+    slow = {"image": "example/slow:1", "labels": {"envoy-mesh.local.command": f'python -u -c "{script}"'}}
+    instance = rig.launch({"sidecar": slow, "web": web(), "app": slow | {"depends_on": ["sidecar"]}})
+    rig.until_health(Health.HEALTHY)
+    time.sleep(0.5)
+    rig.cloud.put(replace(instance, state="stopped"))
+    rig.until_health(Health.STOPPED)
+    ended = [float(rig.host.logs(instance.id)[name].read_text().split()[-1]) for name in ("app", "sidecar")]
+    assert ended[1] - ended[0] > 0.25
+
+
 def test_a_program_that_dies_is_started_again(rig: Any) -> None:
     rig.launch({"web": web()})
     rig.until_health(Health.HEALTHY)
