@@ -15,7 +15,8 @@ from cli.exits import Exit, Stop
 EPILOG = (
     "Exit codes: 0 done; 1 failed; 2 wrong words or mistakes in the stack config, nothing was touched; "
     "3 done, but not every machine is healthy; 130 interrupted, the state is kept and the next run goes on.\n\n"
-    "Nothing here changes AWS: every verb works on a local cloud of its own, with made-up credentials. AWS is `pulumi up -s dev`."
+    "Nothing here changes AWS: every verb works on a local cloud of its own, with made-up credentials; with --aws, "
+    "`status`, `smoke` and `outputs` read a stack in your account. AWS is `pulumi up -s dev`."
 )
 
 app = typer.Typer(
@@ -34,6 +35,13 @@ StateOption = Annotated[
     Path | None,
     typer.Option("--state", metavar="DIR", help="Where the stack keeps its state, instead of a place outside the repository."),
 ]
+AwsOption = Annotated[
+    bool,
+    typer.Option("--aws", help="Read the stack (by default `dev`) in your AWS account, by your own Pulumi login and AWS credentials."),
+]
+ReadStackOption = Annotated[
+    str | None, typer.Option("--stack", "-s", metavar="STACK", help="The stack: the config is Pulumi.STACK.yaml.", show_default="local")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 MachineArgument = Annotated[str, typer.Argument(metavar="MACHINE", help="Instance id, its beginning, or a node id as `status` prints it.")]
 
@@ -47,27 +55,42 @@ def up(stack: StackOption = "local", state: StateOption = None) -> None:
 
 
 @app.command()
-def status(stack: StackOption = "local", state: StateOption = None, json: JsonOption = False) -> None:
+def status(
+    context: typer.Context, stack: ReadStackOption = None, state: StateOption = None, json: JsonOption = False, aws: AwsOption = False
+) -> None:
     """Show the machines and their health."""
     from cli import status as verb
 
-    verb.status(stack, state, as_json=json)
+    if aws:
+        verb.status_aws(_stack_in_aws(stack, state), context.obj, as_json=json)
+    else:
+        verb.status(stack or "local", state, as_json=json)
 
 
 @app.command()
-def smoke(stack: StackOption = "local", state: StateOption = None, json: JsonOption = False) -> None:
+def smoke(
+    context: typer.Context, stack: ReadStackOption = None, state: StateOption = None, json: JsonOption = False, aws: AwsOption = False
+) -> None:
     """Send requests through every edge along every route, with verified TLS, and say what answered."""
     from cli import smoke as verb
 
-    verb.smoke(stack, state, as_json=json)
+    if aws:
+        verb.smoke_aws(_stack_in_aws(stack, state), context.obj, as_json=json)
+    else:
+        verb.smoke(stack or "local", state, as_json=json)
 
 
 @app.command()
-def outputs(stack: StackOption = "local", state: StateOption = None, json: JsonOption = False) -> None:
+def outputs(
+    context: typer.Context, stack: ReadStackOption = None, state: StateOption = None, json: JsonOption = False, aws: AwsOption = False
+) -> None:
     """Print the stack's outputs, as `pulumi stack output` does on AWS."""
     from cli import outputs as verb
 
-    verb.outputs(stack, state, as_json=json)
+    if aws:
+        verb.outputs_aws(_stack_in_aws(stack, state), context.obj, as_json=json)
+    else:
+        verb.outputs(stack or "local", state, as_json=json)
 
 
 @app.command()
@@ -139,13 +162,20 @@ def down(stack: StackOption = "local", state: StateOption = None) -> None:
     verb.down(stack, state)
 
 
+def _stack_in_aws(stack: str | None, state: Path | None) -> str:
+    if state is not None:
+        raise Stop("--state is for stacks on this machine; the state of a stack in AWS is where `pulumi login` says", Exit.USAGE)
+    return stack or "dev"
+
+
 def run(arguments: Sequence[str]) -> NoReturn:
     """Runs one verb and ends the process with its exit code."""
     from local.isolation import isolate
 
+    callers_own = dict(os.environ)
     isolate(os.environ)
     try:
-        app(list(arguments), prog_name="mesh")
+        app(list(arguments), prog_name="mesh", obj=callers_own)
     except Stop as stop:
         if stop.message:
             err.print(stop.message, markup=False)

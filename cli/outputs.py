@@ -1,9 +1,11 @@
 """`./mesh outputs`: the stack's outputs as the last `up` left them; secrets are blinded."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cli.aws_stack import AwsStack
 from cli.console import out, print_json, table
 from cli.exits import Stop
 from cli.session import Session
@@ -11,7 +13,17 @@ from cli.session import Session
 
 def outputs(stack: str, directory: Path | None, *, as_json: bool) -> None:
     """Prints the outputs, by name."""
-    values = read_outputs(Session.open(stack, directory))
+    _show(read_outputs(Session.open(stack, directory)), as_json=as_json)
+
+
+def outputs_aws(stack: str, settings: Mapping[str, str], *, as_json: bool) -> None:
+    """The same of a stack in AWS."""
+    with AwsStack.open(stack, settings) as aws:
+        values = aws.outputs()
+    _show(values, as_json=as_json)
+
+
+def _show(values: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(values)
     else:

@@ -1,15 +1,17 @@
-"""`./mesh status` and `./mesh env`: what the supervisor knows."""
+"""`./mesh status` and `./mesh env`: what the supervisor knows, or AWS."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
 
+from cli.aws_stack import AwsStack
 from cli.console import health, line, out, print_json, table
 from cli.exits import Exit, Stop
 from cli.session import Session
 from local.isolation import cloud_environment
 from local.supervisor.client import MachineView, connect
+from model.contract import TAG_STACK
 
 SHOWN = ("id", "role", "service", "zone", "address", "health", "detail")
 CALLERS_OWN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
@@ -22,7 +24,20 @@ def status(stack: str, directory: Path | None, *, as_json: bool) -> None:
     session = Session.open(stack, directory)
     if as_json and connect(session.state) is None:
         print_json({"machines": []})
-    machines = ordered(session.supervisor().status().machines)
+    _show(session.supervisor().status().machines, as_json=as_json)
+
+
+def status_aws(stack: str, settings: Mapping[str, str], *, as_json: bool) -> None:
+    """The same of a stack in AWS, as EC2 and Auto Scaling tell it."""
+    with AwsStack.open(stack, settings) as aws:
+        machines = aws.machines()
+    if not machines:
+        raise Stop(f"there is no machine with the tag {TAG_STACK}={stack} in {aws.file.region}; `pulumi up -s {stack}` makes them")
+    _show(machines, as_json=as_json)
+
+
+def _show(found: Sequence[MachineView], *, as_json: bool) -> None:
+    machines = ordered(found)
     if as_json:
         print_json({"machines": [{name: getattr(machine, name) for name in SHOWN} for machine in machines]})
     else:
