@@ -49,6 +49,7 @@ def test_every_box_of_the_picture_is_there(machines: list[dict[str, Any]]) -> No
             *[("service", "grpc-1")] * 2,
             ("database", "postgres"),
             ("monitoring", "monitoring"),
+            ("identity", "identity"),
         ]
     )
 
@@ -97,7 +98,7 @@ def test_every_disk_is_encrypted(deployment: Any) -> None:
     disks += [volume.inputs["encrypted"] for volume in deployment.program.of("aws:ebs/volume:Volume")]
     for template in deployment.program.of("aws:ec2/launchTemplate:LaunchTemplate"):
         disks += [mapping["ebs"]["encrypted"] == "true" for mapping in template.inputs["blockDeviceMappings"]]
-    assert len(disks) == 6 + 2 + 3
+    assert len(disks) == 7 + 2 + 3
     assert all(disks)
 
 
@@ -112,6 +113,7 @@ def test_fixed_machines_go_before_their_successors_come_and_edges_after(deployme
         "control-plane-1-instance": True,
         "database-instance": True,
         "monitoring-instance": True,
+        "identity-instance": True,
         "edge-0-instance": False,
         "edge-1-instance": False,
     }
