@@ -28,7 +28,7 @@ Made from `model/spec.py` by `python -m docs.reference`. Do not edit it by hand.
 A stack's config is `Pulumi.<stack>.yaml`. The mesh is the object `{PROJECT}:{ROOT}` in it.
 Keys are camelCase. A key that is not listed here is refused. All mistakes are told at once, before the first resource:
 each with its place, its value, the rule and the fix. `./mesh preview --stack <stack>` checks a config without credentials.
-The rules between values are in `model/rules.py`; `tests/model/test_mistakes.py` shows each message.
+The rules between values are in `model/rules.py` and `model/edge_rules.py`; `tests/model/test_mistakes.py` shows each message.
 
 Write text that looks like a number in quotes: `version: "18"`.
 """
