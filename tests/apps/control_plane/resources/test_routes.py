@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from envoy.config.route.v3.route_components_pb2 import RedirectAction
+from envoy.config.route.v3.route_components_pb2 import RedirectAction, Route
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
 
 from apps.control_plane.model import World
 from apps.control_plane.resources import routes
@@ -16,17 +17,28 @@ def world(spec: MeshSpec) -> World:
     return World(spec=spec, stack="test")
 
 
+def to_services(configuration: RouteConfiguration) -> list[Route]:
+    """The routes of the first virtual host that lead to a service."""
+    return [route for route in configuration.virtual_hosts[0].routes if route.HasField("route")]
+
+
+def to_services(spec: MeshSpec) -> list[Any]:
+    """The edge's routes without those of its features."""
+    (host,) = routes.edge(world(spec)).virtual_hosts
+    return [route for route in host.routes if route.HasField("route")]
+
+
 def test_longer_prefixes_come_first_whatever_the_order_of_services(spec_of: Any) -> None:
     spec = spec_of(a={"routes": [{"prefix": "/"}, {"prefix": "/x/y"}]}, b={"routes": [{"prefix": "/x"}, {"prefix": "/x/y/z"}]})
-    (host,) = routes.edge(world(spec)).virtual_hosts
-    prefixes = [route.match.path_separated_prefix or route.match.prefix for route in host.routes]
+    found = to_services(routes.edge(world(spec)))
+    prefixes = [route.match.path_separated_prefix or route.match.prefix for route in found]
     assert prefixes == ["/x/y/z", "/x/y/z", "/x/y", "/x/y", "/x", "/x", "/", "/"]
 
 
 def test_only_idempotent_methods_may_be_sent_again_after_reaching_an_app(spec_of: Any) -> None:
     spec = spec_of(web={"routes": [{"prefix": "/web"}]}, caller={"calls": ["web"]})
     for configuration in (routes.edge(world(spec)), routes.egress(spec, ["web"])):
-        first, second = configuration.virtual_hosts[0].routes
+        first, second = to_services(configuration)
         (header,) = first.match.headers
         assert header.name == ":method"
         assert set(header.string_match.safe_regex.regex.split("|")) == {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}
@@ -36,7 +48,7 @@ def test_only_idempotent_methods_may_be_sent_again_after_reaching_an_app(spec_of
 
 
 def test_a_retry_goes_to_another_machine(spec_of: Any) -> None:
-    policy = routes.edge(world(spec_of(web={"routes": [{"prefix": "/web"}]}))).virtual_hosts[0].routes[0].route.retry_policy
+    policy = to_services(routes.edge(world(spec_of(web={"routes": [{"prefix": "/web"}]}))))[0].route.retry_policy
     assert [predicate.name for predicate in policy.retry_host_predicate] == ["envoy.retry_host_predicates.previous_hosts"]
     assert policy.host_selection_retry_max_attempts > 1
     assert policy.retry_back_off.base_interval.nanos > 0
@@ -67,7 +79,7 @@ def test_a_redirect_names_the_port_unless_it_is_the_usual_one(https: int, named:
 
 @pytest.mark.parametrize(("prefix", "regex"), [("/a.b", r"^/a\.b/?"), ("/$x+(y)", r"^/\$x\+\(y\)/?")])
 def test_a_prefix_is_stripped_literally(spec_of: Any, prefix: str, regex: str) -> None:
-    route = routes.edge(world(spec_of(web={"routes": [{"prefix": prefix}]}))).virtual_hosts[0].routes[0]
+    route = to_services(routes.edge(world(spec_of(web={"routes": [{"prefix": prefix}]}))))[0]
     assert route.route.regex_rewrite.pattern.regex == regex
 
 
