@@ -22,12 +22,6 @@ def to_services(configuration: RouteConfiguration) -> list[Route]:
     return [route for route in configuration.virtual_hosts[0].routes if route.HasField("route")]
 
 
-def to_services(spec: MeshSpec) -> list[Any]:
-    """The edge's routes without those of its features."""
-    (host,) = routes.edge(world(spec)).virtual_hosts
-    return [route for route in host.routes if route.HasField("route")]
-
-
 def test_longer_prefixes_come_first_whatever_the_order_of_services(spec_of: Any) -> None:
     spec = spec_of(a={"routes": [{"prefix": "/"}, {"prefix": "/x/y"}]}, b={"routes": [{"prefix": "/x"}, {"prefix": "/x/y/z"}]})
     found = to_services(routes.edge(world(spec)))
