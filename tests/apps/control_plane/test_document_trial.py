@@ -6,7 +6,7 @@ from model.spec import MeshSpec
 
 WEB = {"image": {"build": "apps/http_service"}, "port": 8080}
 SPEC = MeshSpec.model_validate({"domain": "t.internal", "network": {"cidr": "127.20.0.0/16"}, "services": {"web": WEB}})
-A, B, C = (MeshDocument(version=version, stack="t", spec=SPEC) for version in "abc")
+A, B, C = (MeshDocument(version=version, stack="t", spec=SPEC, descriptors={}) for version in "abc")
 LATER = TRIAL_SECONDS + 1
 
 

@@ -76,7 +76,7 @@ def test_every_route_and_tcp_proxy_leads_to_a_cluster_that_is_served(world: Worl
         named = set()
         for configuration in resources[type_urls.ROUTE].values():
             assert isinstance(configuration, RouteConfiguration)
-            named |= {route.route.cluster for host in configuration.virtual_hosts for route in host.routes}
+            named |= {route.route.cluster for host in configuration.virtual_hosts for route in host.routes if route.HasField("route")}
         for listener in resources[type_urls.LISTENER].values():
             assert isinstance(listener, Listener)
             proxy = TcpProxy()
