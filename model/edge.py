@@ -104,16 +104,6 @@ class AuthorizerSpec(Spec):
     )
 
 
-class OuterEdgeSpec(Spec):
-    """Edges in another region, nearer to users; they reach the mesh's own edges over mutual TLS."""
-
-    region: Annotated[str, BeforeValidator(edge_words.region)] = Field(description="an AWS region", examples=["us-east-1"])
-    cidr: Annotated[str, BeforeValidator(edge_words.network_text)] = Field(
-        description="the region's VPC range, apart from all others", examples=["10.30.0.0/16"]
-    )
-    instances: StrictInt = Field(1, ge=1, le=20, description="outer edges in the region", examples=[2])
-
-
 class EdgeSpec(Spec):
     instances: StrictInt = Field(2, ge=1, le=20, description="edge machines, each with its own Elastic IP", examples=[2])
     https: Port = Field(443, description="port of the TLS listener", examples=[443])
@@ -123,7 +113,6 @@ class EdgeSpec(Spec):
     rate_limits: list[RateLimitSpec] = Field([], description="limits of all requests", examples=["[{requests: 100, by: client}]"])
     rate_limit_service: RateLimitServiceSpec | None = None
     authorizer: AuthorizerSpec | None = None
-    outer: list[OuterEdgeSpec] = Field([], description="edges in other regions", examples=["[{region: us-east-1, cidr: 10.30.0.0/16}]"])
     instance_type: InstanceType = Field("t3.small", description="an EC2 instance type", examples=["t3.small"])
 
 

@@ -98,16 +98,3 @@ def bridge_prefix(value: object) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix):
         raise broken("a bridge's prefix is one or more segments of letters, digits and . _ ~ -", "write for example `/grpc-1`")
     return prefix
-
-
-def region(value: object) -> str:
-    """An AWS region's name by form."""
-    name = text(value)
-    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]", name):
-        raise broken("a region is a name such as us-east-1", "write for example `us-east-1`")
-    return name
-
-
-def network_text(value: object) -> str:
-    """A VPC range as text."""
-    return str(words.network(value))

@@ -62,9 +62,11 @@ def arrows(mesh: MeshSpec) -> set[Arrow]:
     """What must pass, from the mesh alone."""
     has_database = mesh.database is not None
     envoys = ["edge", *mesh.services, *(["postgres"] if has_database else [])]
-    machines = [*envoys, "control-plane", "monitoring"]
+    builtin = mesh.edge.auth is not None and mesh.edge.auth.issuer == "builtin"
+    machines = [*envoys, "control-plane", "monitoring", *(["identity"] if builtin else [])]
     wanted: set[Arrow] = {("internet", "edge", mesh.edge.https), ("internet", "edge", mesh.edge.http)}
-    wanted |= {("edge", name, 8000) for name, service in mesh.services.items() if service.routes}
+    wanted |= {("edge", name, 8000) for name, service in mesh.services.items() if service.routes or service.bridge}
+    wanted |= {("edge", "identity", 8080)} if builtin else set()
     for name, service in mesh.services.items():
         wanted |= {(name, callee, 5432 if callee == "postgres" else 8000) for callee in service.calls}
     for envoy in envoys:
