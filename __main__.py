@@ -144,6 +144,8 @@ def build_control_plane(foundation: Foundation, facts: StackFacts, descriptors: 
     content = mesh_document.render(mesh, stack=facts.stack, region=facts.region, descriptors=descriptors)
     document = MeshDocument("document", MeshDocumentArgs(content=content, protect_data=mesh.production, tags=tags))
     make = partial(machine_files.control_plane, facts)
+    renewed = edge_certificates.renewed_parameters(mesh, stack=facts.stack)
+    renewing = policies.renew_certificate(facts.region, renewed) if renewed else []
     settings = foundation.settings(
         Role.CONTROL_PLANE,
         control_plane.SERVICE,
@@ -151,7 +153,7 @@ def build_control_plane(foundation: Foundation, facts: StackFacts, descriptors: 
         instance_type=mesh.machines.control_plane_type,
         builds=[CONTROL_PLANE],
         parameters=[*edge_certificates.parameters_of(mesh, stack=facts.stack), *login_secrets.names(mesh, facts.stack)],
-        statements=document.bucket_arn.apply(lambda arn: policies.control(facts.region, facts.stack, arn)),
+        statements=document.bucket_arn.apply(lambda arn: [*policies.control(facts.region, facts.stack, arn), *renewing]),
         after=document.ready,
     )
     holder = Holder(Role.CONTROL_PLANE, control_plane.SERVICE)

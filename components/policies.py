@@ -84,6 +84,23 @@ def control(region: str, stack: str, bucket_arn: str) -> list[Statement]:
     ]
 
 
+def renew_certificate(region: str, names: Sequence[str]) -> list[Statement]:
+    """May store what ACME brings in these SSM parameters, and prove a domain by a TXT record; no other record of any zone."""
+    proof = {
+        "ForAllValues:StringEquals": {
+            "route53:ChangeResourceRecordSetsRecordTypes": ["TXT"],
+            "route53:ChangeResourceRecordSetsActions": ["UPSERT", "DELETE"],
+        },
+        "ForAllValues:StringLike": {"route53:ChangeResourceRecordSetsNormalizedRecordNames": ["_acme-challenge.*"]},
+    }
+    return [
+        _allow(["ssm:PutParameter"], [f"arn:aws:ssm:{region}:*:parameter{name}" for name in sorted(names)]),
+        _allow(["route53:ListHostedZones"], ["*"]),
+        _allow(["route53:GetChange"], ["arn:aws:route53:::change/*"]),
+        {**_allow(["route53:ChangeResourceRecordSets"], ["arn:aws:route53:::hostedzone/*"]), "Condition": proof},
+    ]
+
+
 def discover() -> Statement:
     """May list machines; EC2's Describe actions know no resources."""
     return _allow(["ec2:DescribeAvailabilityZones", "ec2:DescribeInstances"], ["*"])
@@ -98,7 +115,7 @@ def tls_only(bucket_arn: str) -> Policy:
                 "Effect": "Deny",
                 "Principal": "*",
                 # AWS ignores the case of an action. moto does not, nor does it know conditions: it would deny everything.
-                "Action": "S3:*",
+                "Action": "s3:*",
                 "Resource": [bucket_arn, f"{bucket_arn}/*"],
                 "Condition": {"Bool": {"aws:SecureTransport": "false"}},
             }

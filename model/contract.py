@@ -142,6 +142,16 @@ def edge_tls_path(stack: str) -> str:
     return parameter_name(stack, "edge-tls")
 
 
+def acme_path(stack: str) -> str:
+    """SSM path of the certificate that control planes get by ACME."""
+    return parameter_name(stack, "edge", "acme")
+
+
+def acme_account_parameter(stack: str) -> str:
+    """SSM name of the ACME account's key."""
+    return parameter_name(stack, "edge", "acme", "account")
+
+
 def certificate_parameters(path: str) -> tuple[str, str]:
     """SSM names of a certificate's chain and key, below the path that the config names."""
     return f"{path}/certificate", f"{path}/key"

@@ -28,12 +28,22 @@ def without_own(edge: EdgeSpec, routes: list[RouteSpec]) -> list[str]:
 
 def paths_of(mesh: MeshSpec, *, stack: str) -> Mapping[str, str]:
     """Name → SSM path of every certificate of the edge."""
-    return {DEFAULT: mesh.edge.tls.secret or contract.edge_tls_path(stack), **{path: path for path in named_domains(mesh.edge)}}
+    tls = mesh.edge.tls
+    own = contract.acme_path(stack) if tls.mode == "acme" else contract.edge_tls_path(stack)
+    return {DEFAULT: tls.secret or own, **{path: path for path in named_domains(mesh.edge)}}
 
 
 def parameters_of(mesh: MeshSpec, *, stack: str) -> list[str]:
-    """Names of all SSM parameters that these certificates are read from."""
-    return [name for path in paths_of(mesh, stack=stack).values() for name in contract.certificate_parameters(path)]
+    """Names of all SSM parameters that a control plane reads for these certificates."""
+    names = [name for path in paths_of(mesh, stack=stack).values() for name in contract.certificate_parameters(path)]
+    return list(dict.fromkeys([*names, *renewed_parameters(mesh, stack=stack)]))
+
+
+def renewed_parameters(mesh: MeshSpec, *, stack: str) -> list[str]:
+    """Names of those that it writes; none but in mode `acme`."""
+    if mesh.edge.tls.mode != "acme":
+        return []
+    return [*contract.certificate_parameters(contract.acme_path(stack)), contract.acme_account_parameter(stack)]
 
 
 def domains_of(mesh: MeshSpec) -> Mapping[str, list[str]]:

@@ -133,7 +133,14 @@ def _edge_ports_differ(parts: Parts) -> Iterator[Problem]:
 def _edge_is_consistent(parts: Parts) -> Iterator[Problem]:
     if parts.edge is not None:
         yield from edge_rules.check(parts.root, parts.edge, parts.services)
-        yield from tls_rules.check(parts.root, parts.edge, parts.services, domain=parts.domain)
+        yield from tls_rules.check(
+            parts.root,
+            parts.edge,
+            parts.services,
+            domain=parts.domain,
+            nat=parts.network.nat if parts.network else None,
+            local=parts.local,
+        )
         nat = parts.network.nat if parts.network else None
         yield from auth_rules.check(parts.root, parts.edge, parts.services, production=parts.production, nat=nat)
 

@@ -8,9 +8,13 @@ from model.problems import Problem
 from model.spec import ServiceSpec
 
 
-def check(root: str, edge: EdgeSpec, services: Mapping[str, ServiceSpec], *, domain: str | None) -> Iterator[Problem]:
+def check(
+    root: str, edge: EdgeSpec, services: Mapping[str, ServiceSpec], *, domain: str | None, nat: str | None, local: bool
+) -> Iterator[Problem]:
     """All problems; without a `domain` that could be read, a self-signed certificate may be for any."""
     place = f"{root}.edge.tls"
+    if edge.tls.mode == "acme":
+        yield from _authority_can_be_reached(place, nat=nat, local=local)
     yield from _mode_has_what_it_needs(place, edge)
     yield from _each_domain_has_one_certificate(place, edge)
     yield from _each_certificate_has_one_entry(place, edge)
@@ -28,6 +32,15 @@ def _mode_has_what_it_needs(place: str, edge: EdgeSpec) -> Iterator[Problem]:
             shown = repr(value) if isinstance(value, str) else "an object"
             rule = f"mode `{tls.mode}` does not read it"
             yield Problem(f"{place}.{key}", shown, rule, f"write `mode: {key}`, or remove it")
+
+
+def _authority_can_be_reached(place: str, *, nat: str | None, local: bool) -> Iterator[Problem]:
+    if local:
+        rule = "a local stack has no public zone that an authority could ask"
+        yield Problem(f"{place}.mode", "'acme'", rule, "write `mode: self-signed` in the local stack's config")
+    elif nat == "none":
+        rule = "control planes reach the authority and Route 53 by the internet only, and `network.nat` is none"
+        yield Problem(f"{place}.mode", "'acme'", rule, "write `nat: single`, or use mode `secret`")
 
 
 def _each_domain_has_one_certificate(place: str, edge: EdgeSpec) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ NO_RESOURCE_TYPES = {
     "ec2:DescribeAvailabilityZones",
     "ec2:DescribeInstances",
     "ecr:GetAuthorizationToken",
+    "route53:ListHostedZones",
 }
 """Actions for which AWS's service authorization reference names no resource; beside the agent's channels."""
 CHANNELS = ("ssmmessages:", "ec2messages:")
@@ -27,6 +28,7 @@ STATEMENTS: dict[str, list[policies.Statement]] = {
     "pull_images": policies.pull_images(["arn:aws:ecr:eu-central-1:1:repository/x"]),
     "take_address": policies.take_address(REGION, STACK),
     "control": policies.control(REGION, STACK, BUCKET),
+    "renew_certificate": policies.renew_certificate(REGION, ["/envoy-mesh/dev/edge/acme/key"]),
     "discover": [policies.discover()],
     "machine": policies.machine(REGION, [])["Statement"],
 }
@@ -84,6 +86,15 @@ def test_lifecycle_actions_are_limited_to_the_stacks_groups() -> None:
 def test_a_control_plane_writes_its_own_part_of_the_bucket_alone() -> None:
     writes = [s["Resource"] for s in policies.control(REGION, STACK, BUCKET) if "s3:PutObject" in s["Action"]]
     assert writes == [[f"{BUCKET}/control/*"]]
+
+
+def test_a_renewal_changes_its_own_parameters_and_proofs_of_domains_alone() -> None:
+    store, _, _, prove = STATEMENTS["renew_certificate"]
+    assert store["Resource"] == ["arn:aws:ssm:eu-central-1:*:parameter/envoy-mesh/dev/edge/acme/key"]
+    assert prove["Condition"]["ForAllValues:StringEquals"]["route53:ChangeResourceRecordSetsRecordTypes"] == ["TXT"]
+    assert prove["Condition"]["ForAllValues:StringLike"] == {
+        "route53:ChangeResourceRecordSetsNormalizedRecordNames": ["_acme-challenge.*"]
+    }
 
 
 def test_the_bucket_refuses_what_does_not_come_by_tls() -> None:

@@ -35,6 +35,7 @@ LOGIN = {"login": {"clientId": "mesh", "clientSecret": "/team/oauth-secret"}}
 
 BRIDGE = {"prefix": "/grpc", "proto": "apps/protos/info.proto"}
 
+ACME: dict[str, Any] = {"email": "ops@example.com", "directory": "https://acme.example.com", "domains": ["a.example.com"]}
 MISTAKES: list[tuple[str, Any, str, str, str]] = [
     # place changed, new value, path in the message, part of the rule, part of the fix
     ("domain", REMOVED, "mesh.domain", "this key is required", "domain: dev.mesh.internal"),
@@ -114,6 +115,23 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
         f"mesh.{WEB}.routes[1].prefix",
         "the same prefix for a.dev.mesh.internal stands at mesh.services.web.routes[0].prefix",
         "other `domains`",
+    ),
+    ("edge.tls", {"mode": "acme"}, "mesh.edge.tls.acme", "mode `acme` needs it", "acme: {email"),
+    ("edge.tls", {"acme": ACME}, "mesh.edge.tls.acme", "mode `self-signed` does not read it", "mode: acme"),
+    ("edge.tls", {"mode": "acme", "acme": ACME | {"email": "ops"}}, "mesh.edge.tls.acme.email", "mail address", "ops@example.com"),
+    (
+        "edge.tls",
+        {"mode": "acme", "acme": ACME | {"directory": "http://acme.example.com"}},
+        "mesh.edge.tls.acme.directory",
+        "https URL",
+        "https://",
+    ),
+    (
+        "edge.tls",
+        {"mode": "acme", "acme": ACME, "certificates": [{"domains": ["a.example.com"], "secret": "/a"}]},
+        "mesh.edge.tls.certificates[0].domains[0]",
+        "a certificate already, at mesh.edge.tls.acme.domains[0]",
+        "remove one",
     ),
     ("edge.instanceType", "small", "mesh.edge.instanceType", "family.size", "t3.small"),
     ("machines.ami", REMOVED, "mesh.machines.ami", "names the machine image", "machines: {ami: ami-…}"),
@@ -313,6 +331,22 @@ def test_all_mistakes_are_told_at_once_also_those_between_values_that_are_right_
         "mesh.services.web.port",
         "mesh.services.web.replicas",
     ]
+
+
+def test_an_acme_stack_reaches_its_authority_and_serves_only_domains_that_it_orders() -> None:
+    config = changed("edge.tls", {"mode": "acme", "acme": ACME})
+    config["services"]["web"]["routes"] = [{"prefix": "/w", "domains": ["a.example.com"]}]
+    assert read_mesh(config).edge.tls.mode == "acme"
+    config["services"]["web"]["routes"][0]["domains"] = ["b.example.com"]
+    with pytest.raises(ConfigError, match=r"no certificate of the edge .* add it to mesh\.edge\.tls\.acme\.domains"):
+        read_mesh(config)
+    config["services"]["web"]["routes"][0]["domains"] = []
+    config["network"]["nat"] = "none"
+    with pytest.raises(ConfigError, match=r"`network\.nat` is none"):
+        read_mesh(config)
+    config["network"] = {"cidr": "127.20.0.0/16"}
+    with pytest.raises(ConfigError, match=r"has no public zone"):
+        read_mesh(config, local=True)
 
 
 def test_a_prefix_may_stand_once_for_each_domain_and_once_for_all_others() -> None:

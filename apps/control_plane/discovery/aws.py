@@ -1,11 +1,12 @@
 """The discovery child, `python -m apps.control_plane.discovery.aws`: asks AWS, writes reports to stdout, ends with its stdin.
 
-A process of its own because the SDK costs memory and CPU that the push path must not pay. Three threads: one sweeps machines
-and does lifecycle duties, one polls the document and the certificates, one asks for what logins and tokens need; a slow EC2
-or issuer never delays a route change.
+A process of its own because the SDK costs memory and CPU that the push path must not pay. Four threads: one sweeps machines
+and does lifecycle duties, one polls the document and the certificates, one asks for what logins and tokens need, one renews
+by ACME; a slow EC2, issuer or authority never delays a route change.
 """
 
 import argparse
+import importlib
 import os
 import random
 import sys
@@ -23,6 +24,7 @@ from apps.control_plane.discovery.readiness import ReadyProbe
 from apps.control_plane.discovery.reports import DocumentReport, EndpointsReport, FaultReport, Report, SweepReport, to_line
 from apps.control_plane.discovery.sweep import Sweeper
 from apps.control_plane.lifecycle import Duties, carry_out
+from apps.control_plane.renewal.wish import wish_of
 
 JITTER = 0.15
 LONGEST_PAUSE = 30.0
@@ -122,6 +124,14 @@ def poll_auth(document: DocumentPoll, issuer: IssuerPoll, secrets: LoginSecretsP
         time.sleep(AUTH_LOOK_SECONDS)
 
 
+def keep_certificate(document: DocumentPoll, *, stack: str, bucket: str, tell: Callable[[Report], None]) -> None:
+    """Renews by ACME once a document wishes it; the libraries for it cost 20 MB, so that only such stacks load them."""
+    while wish_of(document.text) is None:
+        time.sleep(AUTH_LOOK_SECONDS)
+    keeping = importlib.import_module("apps.control_plane.renewal.keeping")
+    keeping.keep(lambda: document.text, keeping.renewal_of(os.environ, stack=stack, bucket=bucket), tell)
+
+
 def end_with_parent() -> None:
     """Ends the process when its stdin does: also a killed control plane leaves no child behind."""
     while sys.stdin.buffer.read(4096):
@@ -169,6 +179,7 @@ def main() -> None:
 
     issuer, secrets = IssuerPoll(), LoginSecretsPoll(ssm, stack=options.stack)
     start(lambda: poll_objects(document, edge_tls, interval=options.document_seconds, tell=tell))
+    start(lambda: keep_certificate(document, stack=options.stack, bucket=options.bucket, tell=tell))
     start(lambda: poll_auth(document, issuer, secrets, tell=tell))
     loop.run()
 

@@ -74,7 +74,7 @@ def certificate_paths(document: str, *, stack: str) -> list[str]:
     """SSM paths of all certificates that a mesh document wants, the default one first; none where it cannot be read."""
     try:
         tls = json.loads(document)["mesh"].get("edge", {}).get("tls", {})
-        named = [str(item["secret"]) for item in tls.get("certificates", ())]
-        return [str(tls["secret"]) if tls.get("mode") == "secret" else contract.edge_tls_path(stack), *named]
+        default = {"secret": tls.get("secret"), "acme": contract.acme_path(stack)}.get(tls.get("mode"), contract.edge_tls_path(stack))
+        return [str(default), *(str(item["secret"]) for item in tls.get("certificates", ()))]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []

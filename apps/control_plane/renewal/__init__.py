@@ -1,0 +1,1 @@
+"""Certificates that the control plane gets itself, by ACME (RFC 8555)."""
