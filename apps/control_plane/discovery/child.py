@@ -84,7 +84,9 @@ class ChildDiscovery:
             return "no pipe"
         while True:
             try:
-                line = await asyncio.wait_for(pipe.readline(), self._silence)
+                # `wait_for` of Python 3.11 loses a cancellation that meets a line.
+                async with asyncio.timeout(self._silence):
+                    line = await pipe.readline()
             except TimeoutError:
                 return f"silent for {self._silence} s"
             except ValueError:

@@ -156,6 +156,21 @@ def test_the_certificates_that_the_document_names_arrive_at_once_and_again_when_
     asyncio.run(scenario())
 
 
+def test_an_authority_that_does_not_answer_is_a_fault_and_all_else_goes_on(stack: Any, environment: None) -> None:
+    acme = {"email": "ops@example.com", "directory": "https://127.0.0.1:1/directory", "domains": ["www.example.com"]}
+
+    async def scenario() -> None:
+        stack.run("edge", "edge")
+        stack.write_document(json.dumps({"mesh": {"edge": {"tls": {"mode": "acme", "acme": acme}}}}))
+        async with listening() as heard:
+            await heard.until(lambda: any(fault.api == "acme:order" for fault in heard.all(FaultReport)), 20)
+            sweeps = len(heard.all(SweepReport))
+            await heard.until(lambda: len(heard.all(SweepReport)) > sweeps + 2)
+            assert heard.restarts == 0
+
+    asyncio.run(scenario())
+
+
 def test_a_drain_is_told_before_its_action_is_completed(stack: Any, environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     completed: list[tuple[float, str]] = []
 
