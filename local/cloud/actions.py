@@ -6,7 +6,7 @@ from typing import Any
 
 from local.cloud import groups, hooks
 from local.cloud.errors import autoscaling_error
-from local.cloud.patching import wrap
+from local.cloud.patching import add, wrap
 
 
 def install() -> None:
@@ -17,8 +17,8 @@ def install() -> None:
     wrap(AutoScalingResponse, "delete_auto_scaling_group", _delete)
     wrap(AutoScalingBackend, "delete_lifecycle_hook", _delete_hook)
     wrap(AutoScalingResponse, "set_instance_health", _replace_unhealthy)
-    AutoScalingResponse.complete_lifecycle_action = _complete
-    AutoScalingResponse.record_lifecycle_action_heartbeat = _heartbeat
+    add(AutoScalingResponse, "complete_lifecycle_action", _complete)
+    add(AutoScalingResponse, "record_lifecycle_action_heartbeat", _heartbeat)
 
 
 def _create_with_hooks(create: Callable[[Any], Any]) -> Callable[[Any], Any]:

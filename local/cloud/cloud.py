@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import Any
 
-from local.cloud import account, clock, gaps, state
+from local.cloud import account, clock, gaps, patching, state
 from local.cloud.moto_import import import_moto
 from local.cloud.server import Gate, Server
 from local.cloud.state import ElasticAddress, MachineInstance
@@ -60,6 +60,7 @@ class Cloud:
         self._server.stop()
         clock.stop()
         self._server = self._gate = None
+        patching.restore()
         Cloud._running = None
 
     @property

@@ -15,6 +15,7 @@ from typing import Any
 
 from local.cloud import clock, groups
 from local.cloud.errors import autoscaling_error
+from local.cloud.patching import add
 
 _DEFAULTS = {"MinHealthyPercentage": 90, "MaxHealthyPercentage": 100, "SkipMatching": False}
 
@@ -59,9 +60,9 @@ class Refresh:
 def install() -> None:
     from moto.autoscaling.responses import AutoScalingResponse
 
-    AutoScalingResponse.start_instance_refresh = _start
-    AutoScalingResponse.describe_instance_refreshes = _describe
-    AutoScalingResponse.cancel_instance_refresh = _cancel
+    add(AutoScalingResponse, "start_instance_refresh", _start)
+    add(AutoScalingResponse, "describe_instance_refreshes", _describe)
+    add(AutoScalingResponse, "cancel_instance_refresh", _cancel)
     groups.watchers[:] = [_advance]
 
 

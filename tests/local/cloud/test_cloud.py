@@ -35,3 +35,17 @@ def test_a_cloud_that_is_not_started_says_so() -> None:
         cloud.instances()
     with pytest.raises(RuntimeError, match="not started"):
         _ = cloud.url
+
+
+def test_after_a_stop_moto_is_as_it_came() -> None:
+    """Other tests of the process may use moto itself."""
+    from moto.autoscaling.responses import AutoScalingResponse
+    from moto.ec2.models.elastic_ip_addresses import ElasticAddressBackend
+
+    before = ElasticAddressBackend.allocate_address
+    cloud = Cloud("eu-central-1", RANGE)
+    cloud.start()
+    assert ElasticAddressBackend.allocate_address is not before
+    cloud.stop()
+    assert ElasticAddressBackend.allocate_address is before
+    assert not hasattr(AutoScalingResponse, "complete_lifecycle_action")
