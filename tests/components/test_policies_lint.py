@@ -15,7 +15,16 @@ from typing import Any
 import pytest
 
 from model import contract
-from model.contract import TAG_STACK, Role, ca_parameter, database_secret, edge_tls_parameter, parameter_name, tls_parameter
+from model.contract import (
+    TAG_STACK,
+    Role,
+    ca_parameter,
+    database_secret,
+    edge_tls_parameter,
+    login_parameter,
+    parameter_name,
+    tls_parameter,
+)
 from model.read import read_mesh
 from model.spec import MeshSpec
 
@@ -109,7 +118,7 @@ def names_read(statements: list[tuple[str, Statement]], role: str, action: str) 
 
 
 def test_each_kind_of_machine_has_one_role_with_one_policy(roles: Any, mesh: MeshSpec) -> None:
-    machines = {"edge", "database", "control-plane", "monitoring", *(f"service-{name}" for name in mesh.services)}
+    machines = {"edge", "database", "control-plane", "monitoring", "identity", *(f"service-{name}" for name in mesh.services)}
     assert set(roles) == machines | {"network-flow"}
     assert {len(inline) for _, inline in roles.values()} == {1}
 
@@ -161,10 +170,14 @@ def test_changes_are_limited_to_the_stacks_own_resources(statements: list[tuple[
 
 
 def test_a_role_reads_its_own_parameters_and_no_other(statements: list[tuple[str, Statement]], mesh: MeshSpec) -> None:
-    expected = {"monitoring": set()}
+    expected = {
+        "monitoring": set(),
+        "identity": {login_parameter(STACK, item) for item in ("client-secret", "password", "signing-key")},
+    }
     for role, service in {Role.EDGE: "edge", Role.CONTROL_PLANE: "control-plane", Role.DATABASE: "postgres"}.items():
         expected[role.value] = own_keys(role, service)
     expected["control-plane"] |= {edge_tls_parameter(STACK, item) for item in ("certificate", "key")}
+    expected["control-plane"] |= {login_parameter(STACK, item) for item in ("cookie-key", "client-secret")}
     for name, service in mesh.services.items():
         expected[f"service-{name}"] = own_keys(Role.SERVICE, name) | set(service.secrets.values())
     for action in ("ssm:GetParameter", "ssm:GetParameters"):
@@ -226,6 +239,7 @@ def test_a_machine_pulls_the_agent_and_its_own_image_only(statements: list[tuple
         "edge": {agent},
         "database": {agent},
         "monitoring": {agent},
+        "identity": {agent, "image-identity"},
         "control-plane": {agent, "image-control-plane"},
         "service-service-1": {agent, "image-http-service"},
         "service-service-2": {agent, "image-http-service"},
