@@ -111,7 +111,7 @@ def test_each_caller_of_the_database_has_a_password_of_its_own(deployment: Any) 
 
 def test_there_is_a_repository_per_image_of_ours(deployment: Any) -> None:
     repositories = deployment.client("ecr").describe_repositories()["repositories"]
-    assert len(repositories) == 4
+    assert len(repositories) == 5
     assert all(repository["imageScanningConfiguration"]["scanOnPush"] for repository in repositories)
 
 
@@ -121,6 +121,7 @@ def test_two_services_of_one_directory_share_its_image(deployment: Any) -> None:
         "image-control-plane",
         "image-grpc-service",
         "image-http-service",
+        "image-identity",
     }
 
 
@@ -136,6 +137,7 @@ def test_fixed_machines_have_names_in_the_private_zone(deployment: Any) -> None:
     }
     assert records == {
         "control-plane.dev.mesh.internal.": ["10.20.24.4", "10.20.56.4"],
+        "identity.dev.mesh.internal.": ["10.20.56.11"],
         "monitoring.dev.mesh.internal.": ["10.20.56.13"],
         "postgres.dev.mesh.internal.": ["10.20.24.12"],
     }

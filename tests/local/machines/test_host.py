@@ -168,7 +168,8 @@ def test_a_program_without_a_local_form_is_reported_and_the_rest_runs(rig: Any) 
 
 def test_a_program_sees_its_container_s_environment_and_no_setting_of_the_developer(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-real-one")
-    monkeypatch.setenv("HTTPS_PROXY", "http://example.invalid")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://example.invalid")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/certs/some.crt")
     command = "python -c \"import os, time; print(sorted(os.environ)); time.sleep(60)\""
     rig.launch({"app": {"image": "example/app", "environment": ["NAME=value"], "labels": [f"envoy-mesh.local.command={command}"]}})
     status = rig.until_health(Health.HEALTHY)
@@ -178,4 +179,5 @@ def test_a_program_sees_its_container_s_environment_and_no_setting_of_the_develo
     assert "'NAME'" in log.read_text()
     assert "'AWS_REGION'" in log.read_text()
     assert "AWS_SECRET" not in log.read_text()
-    assert "PROXY" not in log.read_text()
+    assert "PIP_INDEX" not in log.read_text()
+    assert "'SSL_CERT_FILE'" in log.read_text(), "what a package index is reached with does pass: uvx starts some programs"
