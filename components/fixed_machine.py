@@ -68,6 +68,9 @@ class FixedMachine(pulumi.ComponentResource):
             metadata_options=metadata_options(),
             root_block_device=root_disk(tags),
             maintenance_options=auto_recovery(),
+            # No group would make it again: EC2 refuses to terminate it for anybody but Pulumi.
+            disable_api_termination=True,
+            force_destroy=True,
             tags=tags,
             opts=ResourceOptions(parent=self, delete_before_replace=True, depends_on=[*args.settings.ready, *args.after]),
         )

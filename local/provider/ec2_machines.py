@@ -21,7 +21,7 @@ def _check_user_data(inputs: Properties) -> list[Failure]:
 
 def _create_instance(call: Call) -> str:
     inputs, ec2 = call.inputs, call.client("ec2")
-    arguments: dict[str, Any] = call.given("instanceType", "keyName", "disableApiTermination", "ebsOptimized", "hibernation")
+    arguments: dict[str, Any] = call.given("instanceType", "keyName", "ebsOptimized", "hibernation")
     if inputs.get("ami"):
         arguments["ImageId"] = inputs["ami"]
     if inputs.get("userData"):
@@ -43,7 +43,11 @@ def _create_instance(call: Call) -> str:
     if volume_tags:
         machine_tags.append({"ResourceType": "volume", "Tags": [{"Key": key, "Value": value} for key, value in volume_tags.items()]})
     made = ec2.run_instances(MinCount=1, MaxCount=1, TagSpecifications=machine_tags, **arguments)
-    return str(made["Instances"][0]["InstanceId"])
+    machine = str(made["Instances"][0]["InstanceId"])
+    if inputs.get("disableApiTermination"):
+        # RunInstances takes it too, but moto forgets it there.
+        ec2.modify_instance_attribute(InstanceId=machine, DisableApiTermination={"Value": True})
+    return machine
 
 
 def _interface_arguments(call: Call) -> dict[str, Any]:
@@ -134,6 +138,8 @@ def _change_stopped(call: Call) -> None:
 
 def _delete_instance(call: Call) -> None:
     ec2 = call.client("ec2")
+    if call.inputs.get("disableApiTermination") and call.inputs.get("forceDestroy"):
+        ec2.modify_instance_attribute(InstanceId=call.id, DisableApiTermination={"Value": False})
     for attachment in _attachments_of(call):
         ec2.detach_volume(VolumeId=attachment["VolumeId"], InstanceId=call.id)
     ec2.terminate_instances(InstanceIds=[call.id])

@@ -282,3 +282,12 @@ class TestIdentity:
         for role in deployment.program.of("aws:iam/role:Role"):
             name = deployment.id_of("aws:iam/role:Role", role.name)
             assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
+
+
+def test_machines_that_no_group_would_replace_cannot_be_terminated_but_by_pulumi(deployment: Any) -> None:
+    for name in ("edge-0-instance", "edge-1-instance", "control-plane-0-instance", "database-instance", "monitoring-instance"):
+        machine = deployment.id_of("aws:ec2/instance:Instance", name)
+        found = deployment.client("ec2").describe_instance_attribute(InstanceId=machine, Attribute="disableApiTermination")
+        assert found["DisableApiTermination"]["Value"], name
+        declared = next(one for one in deployment.program.of("aws:ec2/instance:Instance") if one.name == name)
+        assert declared.inputs["forceDestroy"]

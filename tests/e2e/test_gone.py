@@ -1,10 +1,11 @@
-"""A fixed machine that somebody terminates: the mesh goes on without it as far as it can, and the next `./mesh up` makes it whole."""
+"""A fixed machine is not terminated by mistake; if somebody insists, the mesh goes on, and the next `./mesh up` makes it whole."""
 
 import time
 from contextlib import closing
 
 import psycopg2
 import pytest
+from botocore.exceptions import ClientError
 
 from model.contract import POSTGRES_PORT, database_secret
 from tests.e2e.driver import Stack, eventually
@@ -16,9 +17,14 @@ SETTLE_SECONDS = 30
 
 
 def terminate(stack: Stack, role: str, index: int = 0) -> dict[str, str]:
-    """Terminates a machine by EC2's API and waits until it is gone."""
+    """Terminates a machine by EC2's API, which takes two steps on purpose, and waits until it is gone."""
     machine = [one for one in stack.machines() if one["role"] == role][index]
-    stack.aws("ec2").terminate_instances(InstanceIds=[machine["id"]])
+    ec2 = stack.aws("ec2")
+    with pytest.raises(ClientError, match="OperationNotPermitted"):
+        ec2.terminate_instances(InstanceIds=[machine["id"]])
+    assert machine["id"] in {one["id"] for one in stack.machines() if one["health"] == "healthy"}
+    ec2.modify_instance_attribute(InstanceId=machine["id"], DisableApiTermination={"Value": False})
+    ec2.terminate_instances(InstanceIds=[machine["id"]])
     eventually("the machine is gone", lambda: machine["id"] not in {one["id"] for one in stack.machines()}, seconds=SETTLE_SECONDS)
     return machine
 
