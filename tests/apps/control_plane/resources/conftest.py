@@ -102,7 +102,7 @@ def general_name(host: str) -> x509.GeneralName:
 
 @dataclass
 class App:
-    """What an app saw, and how it behaves: `breaks` closes the connection instead of answering, but not of health checks; `sick` fails those."""
+    """What an app saw, and how it behaves: `breaks` closes the connection instead of answering, `sick` fails health checks alone."""
 
     address: str
     seen: list[tuple[str, str]] = field(default_factory=list)
