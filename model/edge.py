@@ -136,6 +136,7 @@ class CorsSpec(Spec):
 
 class CsrfSpec(Spec):
     origins: list[Origin] = Field([], description="origins allowed beside the route's own", examples=['["https://app.example.com"]'])
+    enforce: StrictBool = Field(True, description="`false` counts what would be refused and lets it pass", examples=["true"])
 
 
 class RouteSpec(Spec):

@@ -71,6 +71,8 @@ def lab(spec_of: Any, lab_of: Any, authorizer: Authorizer) -> Any:
         {"prefix": "/open", "cors": {"origins": ["*"]}},
         {"prefix": "/restricted", "cors": cors | {"credentials": True}},
         {"prefix": "/form", "csrf": {"origins": ["https://*.friend.example"]}},
+        {"prefix": "/watched", "csrf": {"enforce": False}},
+        {"prefix": "/token", "auth": "jwt", "cors": {"origins": ["*"]}},
         {"prefix": "/asked", "authorize": True},
         {"prefix": "/repair", "maintenance": True, "csrf": {}, "authorize": True, "rateLimits": [{"requests": 1, "per": "60m"}]},
         {"prefix": "/slow", "timeout": "300ms"},
@@ -80,6 +82,7 @@ def lab(spec_of: Any, lab_of: Any, authorizer: Authorizer) -> Any:
         "https": 8443,
         "http": 8080,
         "tls": {"hsts": "365d"},
+        "auth": {"issuer": "https://login.example.com", "jwks": "http://127.0.0.1:1/keys", "audiences": ["mesh"]},
         "authorizer": {"address": f"127.0.0.1:{authorizer.port}", "headers": ["x-current-user"]},
     }
     lab = lab_of(spec_of(edge=edge, web=HTTP | {"routes": routes}))
@@ -165,6 +168,38 @@ def test_requests_of_other_origins_that_change_something_are_refused(lab: Any, a
     assert app.seen == []
     assert client.get("/form", headers={"origin": "https://evil.example"}).status_code == 200
     assert client.post("/closed", headers={"origin": "https://evil.example"}).status_code == 200
+
+
+def test_what_would_be_refused_is_only_counted_where_the_config_says_so(lab: Any, client: httpx.Client) -> None:
+    """62: shadow."""
+    before = counter(lab, "http.edge-https.csrf.request_invalid")
+    assert client.post("/watched", headers={"origin": "https://evil.example"}).status_code == 200
+    assert counter(lab, "http.edge-https.csrf.request_invalid") == before + 1
+
+
+@pytest.mark.parametrize(
+    ("page", "status"),
+    [
+        ("https://docs.friend.example/docs/envoy/latest", 200),
+        ("https://evil.example/?https://docs.friend.example/docs/envoy", 403),
+        ("https://docs.friend.example.evil.example/docs/envoy", 403),
+        ("https://docs.friend.example@evil.example/", 403),
+    ],
+)
+def test_a_page_is_known_by_the_whole_of_its_host_and_not_by_a_part_of_its_address(client: httpx.Client, page: str, status: int) -> None:
+    """58: the edge decides by `referer` for CSRF alone."""
+    assert client.post("/form", headers={"referer": page}).status_code == status
+
+
+def test_a_preflight_needs_no_token_and_the_request_after_it_does(lab: Any, app: Any, client: httpx.Client) -> None:
+    """37: the CORS filter answers before anything asks for a token, so jwt_authn lets nothing pass."""
+    origin = {"origin": "https://app.example.com"}
+    asked = client.options("/token", headers=PREFLIGHT | origin)
+    assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, origin["origin"])
+    refused = client.get("/token", headers=origin)
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, origin["origin"])
+    assert app.seen == []
+    assert counter(lab, "http.edge-https.jwt_authn.cors_preflight_bypassed") == 0
 
 
 def test_requests_of_the_own_and_of_listed_origins_pass(client: httpx.Client) -> None:

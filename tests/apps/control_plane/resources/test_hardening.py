@@ -345,6 +345,9 @@ def test_the_edge_checklist_holds_in_the_config_that_envoy_runs(lab: Any) -> Non
     overload = config["overload_manager"]
     assert overload["refresh_interval"] == "0.250s"
     assert overload["resource_monitors"][0]["typed_config"]["max_heap_size_bytes"] == str(1 << 30)
+    thresholds = {action["name"].rpartition(".")[2]: action["triggers"][0].get("threshold") for action in overload["actions"]}
+    assert thresholds["shrink_heap"] == {"value": 0.95}
+    assert thresholds["stop_accepting_requests"] == {"value": 0.98}
     every = [item["cluster"] for item in clusters["static_clusters"]] + [item["listener"] for item in listeners["static_listeners"]]
     assert {item["name"]: item.get("per_connection_buffer_limit_bytes") for item in every} == {item["name"]: 32768 for item in every}
     (listener,) = [item["listener"] for item in listeners["static_listeners"] if item["listener"]["name"] == "edge-https"]
