@@ -1,94 +1,28 @@
 """A gRPC service behind a real edge and real sidecars, for clients of every kind. Static config: says nothing of ADS."""
 
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
-from grpc_health.v1 import health, health_pb2_grpc
 
 from model.contract import Role
 from model.proto_files import compile_proto
+from tests.apps.control_plane.resources.shelf import SERVICE, Shelf, framed, frames, message_types
 
 envoy = pytest.mark.envoy
 
-SERVICE = "test.shelf.v1.Shelf"
 ORIGIN = "https://app.example.com"
 BRIDGE = {"prefix": "/shelf", "proto": "shelf.proto", "timeout": "1s", "cors": {"origins": [ORIGIN]}}
-ERRORS = {
-    "nobody": grpc.StatusCode.NOT_FOUND,
-    "secret": grpc.StatusCode.PERMISSION_DENIED,
-    "bad": grpc.StatusCode.INVALID_ARGUMENT,
-    "late": grpc.StatusCode.DEADLINE_EXCEEDED,
-    "away": grpc.StatusCode.UNAVAILABLE,
-    "broken": grpc.StatusCode.INTERNAL,
-}
 
 
 @pytest.fixture(scope="module")
 def descriptors() -> bytes:
     return compile_proto(Path(__file__).parent, "shelf.proto")
-
-
-class Shelf:
-    """The service itself, at one address."""
-
-    def __init__(self, address: str, port: int, descriptors: bytes) -> None:
-        self.address, self.seen = address, list[tuple[str, dict[str, Any]]]()
-        self.server = grpc.server(ThreadPoolExecutor(8))
-        health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), self.server)
-        types = message_types(descriptors)
-        unary = {"Get": self.get, "Put": self.put, "Ping": self.put, "Slow": self.slow}
-        inputs = {"Get": "GetRequest", "Slow": "GetRequest", "Put": "Book", "Ping": "Book"}
-        self.book = types["Book"]
-        handlers = {
-            name: grpc.unary_unary_rpc_method_handler(method, types[inputs[name]].FromString, types["Book"].SerializeToString)
-            for name, method in unary.items()
-        }
-        handlers["List"] = grpc.unary_stream_rpc_method_handler(self.list, types["ListRequest"].FromString, types["Book"].SerializeToString)
-        self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        assert self.server.add_insecure_port(f"{address}:{port}")
-        self.server.start()
-
-    def get(self, request: Any, context: Any) -> Any:
-        self.seen.append(("Get", dict(context.invocation_metadata())))
-        if error := ERRORS.get(request.name):
-            context.abort(error, f"{request.name} is refused")
-        return self.book(service=self.address, name=request.name, count=request.count, shelf=request.shelf.id)
-
-    def put(self, request: Any, context: Any) -> Any:
-        self.seen.append(("Put", dict(context.invocation_metadata())))
-        return request
-
-    def list(self, request: Any, context: Any) -> Iterator[Any]:
-        for number in range(1, request.count + 1):
-            yield self.book(service=self.address, count=number)
-            time.sleep(request.interval_ms / 1000)
-
-    def slow(self, request: Any, context: Any) -> Any:
-        self.seen.append(("Slow", {"left": context.time_remaining()}))
-        time.sleep(request.count / 1000)
-        return self.book(service=self.address)
-
-    def close(self) -> None:
-        self.server.stop(0).wait(5)
-
-
-def message_types(descriptors: bytes) -> dict[str, Any]:
-    pool = DescriptorPool()
-    for file in FileDescriptorSet.FromString(descriptors).file:
-        pool.Add(file)
-    names = pool.FindFileByName("shelf.proto").message_types_by_name
-    return {name: GetMessageClass(descriptor) for name, descriptor in names.items()}
 
 
 @pytest.fixture(scope="module")
@@ -144,20 +78,6 @@ def call(lab: Any, descriptors: bytes) -> Iterator[Callable[..., Any]]:
 
         make.types = types  # type: ignore[attr-defined]
         yield make
-
-
-def framed(message: Any) -> bytes:
-    data = message.SerializeToString()
-    return struct.pack(">BI", 0, len(data)) + data
-
-
-def frames(body: bytes) -> list[tuple[int, bytes]]:
-    found = []
-    while body:
-        flag, length = struct.unpack(">BI", body[:5])
-        found.append((flag, body[5 : 5 + length]))
-        body = body[5 + length :]
-    return found
 
 
 @envoy
@@ -261,6 +181,24 @@ def test_grpc_over_http1_is_answered_with_the_status_as_a_header(lab: Any, http1
         assert (response.http_version, response.status_code, response.headers["grpc-status"]) == ("HTTP/1.1", 200, "0")
         [(flag, data)] = frames(response.content)
         assert (flag, types["Book"].FromString(data).name) == (0, "foo")
+
+
+@envoy
+def test_what_is_written_over_http1_is_read_over_http1(lab: Any, http1: httpx.Client, descriptors: bytes) -> None:
+    """94: written, read, overwritten, read; the service saw each call."""
+    types = message_types(descriptors)
+    before = sum(len(app.seen) for app in lab.apps.values())
+
+    def call(method: str, request: Any) -> Any:
+        answer = http1.post(f"/{SERVICE}/{method}", content=framed(request), headers={"content-type": "application/grpc"})
+        assert (answer.status_code, answer.headers["grpc-status"]) == (200, "0")
+        [(_, data)] = frames(answer.content)
+        return types["Book"].FromString(data)
+
+    for count in (3, 4):
+        call("Put", types["Book"](name="foo", count=count))
+        assert call("Get", types["GetRequest"](name="foo")).count == count
+    assert sum(len(app.seen) for app in lab.apps.values()) == before + 4
 
 
 @envoy
