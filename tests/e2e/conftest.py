@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.driver import Stack, make_clone
+from tests.e2e.sight import addresses
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield made
     finally:
         made.mesh("down")
+
+
+@pytest.fixture(scope="module")
+def urls(stack: Stack) -> list[str]:
+    """Where the edges are for clients."""
+    return stack.urls
+
+
+@pytest.fixture(scope="module")
+def edges(stack: Stack) -> list[str]:
+    """Addresses of the edges' machines."""
+    return addresses(stack, "edge")
 
 
 @pytest.fixture
