@@ -144,7 +144,8 @@ def test_an_underscore_is_refused_in_both_protocols_and_counted(lab: Any, app: A
 )
 def test_no_spelling_of_a_path_reaches_an_app_outside_its_prefix(lab: Any, app: Any, path: str) -> None:
     with lab.client() as client:
-        status = client.get(httpx.URL(f"{client.base_url}").copy_with(raw_path=path.encode())).status_code
+        # Any other way httpx would make the path plain before it sends it.
+        status = client.get("/", extensions={"target": path.encode()}).status_code
     assert all(seen.startswith("/") and ".." not in seen.split("/") for _, seen in app.seen)
     assert status in (200, 307, 400, 404)
 

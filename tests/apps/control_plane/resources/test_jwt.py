@@ -234,9 +234,8 @@ def test_no_writing_of_a_guarded_path_passes_without_a_token(lab: Any, path: str
     """The path as it is routed is the path that is guarded; what is not normalised to it has no route."""
     edge = lab.endpoints[0].address
     with lab.client() as client:
-        request = client.build_request("GET", "/")
-        request.url = httpx.URL(str(request.url)).copy_with(raw_path=path.encode())
-        assert client.send(request).status_code in (401, 404), edge
+        # Any other way httpx would make the path plain before it sends it.
+        assert client.get("/", extensions={"target": path.encode()}).status_code in (401, 404), edge
 
 
 @envoy
