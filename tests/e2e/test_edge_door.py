@@ -30,10 +30,6 @@ def as_written(path: str) -> dict[str, bytes]:
     return {"target": path.encode()}
 
 
-def over_http1(stack: Stack, url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, verify=ssl.create_default_context(cafile=str(stack.ca)), trust_env=False)
-
-
 def test_every_edge_speaks_both_protocols_on_its_port_and_counts_what_came(stack: Stack, urls: list[str], edges: list[str]) -> None:
     """Acceptance 14, 16; clients that name an address send no SNI."""
     names = [f"tls_inspector.{name}" for name in ("alpn_found", "tls_found", "tls_not_found")]
@@ -84,7 +80,7 @@ def test_paths_are_made_plain_before_they_are_routed(stack: Stack, urls: list[st
 
 def test_what_is_too_large_or_a_tunnel_is_refused(stack: Stack, urls: list[str]) -> None:
     """Acceptance 22."""
-    with over_http1(stack, urls[0]) as client:
+    with stack.client(urls[0], http2=False) as client:
         answer = client.get("/service-1/info", headers={"x-large": "a" * 70_000})
         assert (answer.status_code, answer.text) == (431, "Request Header Fields Too Large")
     target = f"{addresses(stack, 'service-1')[0]}:8000"
@@ -119,7 +115,7 @@ def test_an_edge_that_is_taken_out_of_use_says_so_and_still_answers(stack: Stack
             ready = httpx.get(f"http://{address}:{METRICS_PORT}/ready", trust_env=False)
             assert (ready.status_code, ready.text.strip()) == (503, "DRAINING")
             for url in urls:
-                with over_http1(stack, url) as client:
+                with stack.client(url, http2=False) as client:
                     assert client.get("/service-1/info").status_code == 200
         finally:
             httpx.post(f"http://{address}:{ADMIN_PORT}/healthcheck/ok", trust_env=False)
