@@ -3,9 +3,7 @@
 import asyncio
 import json
 import ssl
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -13,47 +11,12 @@ import pytest
 
 from cli.smoke_protection import protected
 from model.contract import Role
+from tests.external import Authorizer
 
 pytestmark = pytest.mark.envoy
 
 HTTP = {"health": {"path": "/health"}, "port": 9080}
 PREFLIGHT = {"access-control-request-method": "PUT", "access-control-request-headers": "x-token"}
-
-
-class Authorizer:
-    """Knows two tokens; `x-current-user` says whose it is."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self) -> None:
-                owner.asked.append((self.command, self.path, {key.lower(): value for key, value in self.headers.items()}))
-                user = {"Bearer token1": "user1", "Bearer token2": "user2"}.get(self.headers.get("authorization", ""))
-                body = b"" if user or "json" not in self.path else b'{"why":"no token"}'
-                self.send_response(200 if user else 403)
-                self.send_header("content-length", str(len(body)))
-                if user:
-                    self.send_header("x-current-user", user)
-                    self.send_header("x-other", "not for apps")
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_GET = do_POST = answer
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture(scope="module")
