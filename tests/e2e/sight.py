@@ -68,6 +68,11 @@ def through_sidecar(address: str, authority: str, path: str = "/") -> httpx.Resp
 def targets(stack: Stack) -> dict[str, str]:
     """Scrape URL → `up` or `down` of every active target of the stack's Prometheus."""
     (monitor,) = addresses(stack, "monitoring")
+    return targets_of(monitor)
+
+
+def targets_of(monitor: str) -> dict[str, str]:
+    """The same, of the Prometheus at this address."""
     answer = httpx.get(f"http://{monitor}:{PROMETHEUS_PORT}/api/v1/targets", params={"state": "active"}, trust_env=False)
     found: list[dict[str, Any]] = answer.json()["data"]["activeTargets"]
     return {target["scrapeUrl"].split("?")[0]: target["health"] for target in found}

@@ -10,13 +10,15 @@ import psutil
 import pytest
 
 from model.contract import ADMIN_PORT
+from observability.prometheus import SCRAPE_INTERVAL
 from tests.e2e.driver import Stack, eventually
-from tests.e2e.sight import addresses, envoy_targets, metrics, requests_in, targets, through_sidecar, total
+from tests.e2e.sight import addresses, envoy_targets, metrics, requests_in, targets, targets_of, through_sidecar, total
 
 pytestmark = pytest.mark.e2e
 
 ROUNDS = 10
 RECOVERY_SECONDS = 30
+SCRAPE_SECONDS = float(SCRAPE_INTERVAL.removesuffix("s"))
 
 
 def ask(stack: Stack, path: str) -> httpx.Response:
@@ -157,6 +159,29 @@ def test_prometheus_sees_every_envoy_control_plane_and_app(stack: Stack) -> None
     jobs = [url.rsplit(":", 1)[1] for url in targets(stack)]
     print(f"{len(jobs)} targets up after {took:.0f} s: {sorted(jobs)}")
     assert sum(job.startswith("18001") for job in jobs) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("service", ["service-2", "edge"])
+def test_an_envoy_that_hangs_is_down_within_two_scrapes_and_up_again_when_it_goes_on(stack: Stack, service: str) -> None:
+    """Acceptance 160. A killed one is started again within a scrape, so the one here is stopped."""
+    machine = next(one for one in stack.machines() if one["service"] == service)
+    (url,) = envoy_targets([machine])
+    (monitor,) = addresses(stack, "monitoring")
+
+    def health() -> str:
+        return targets_of(monitor)[url]
+
+    assert health() == "up"
+    envoy = program(stack, machine["id"], "--disable-hot-restart")
+    envoy.send_signal(signal.SIGSTOP)
+    try:
+        took = eventually("the target is down", lambda: health() == "down", seconds=2 * SCRAPE_SECONDS)
+    finally:
+        envoy.send_signal(signal.SIGCONT)
+    back = eventually("the target is up", lambda: health() == "up", seconds=2 * SCRAPE_SECONDS)
+    print(f"{service}: down after {took:.1f} s, up again after {back:.1f} s")
+    eventually("the machine is healthy", lambda: machine["id"] in stack.healthy(service), seconds=RECOVERY_SECONDS, pause=0.5)
 
 
 @pytest.mark.slow
