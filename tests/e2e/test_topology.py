@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import httpx
@@ -216,6 +217,36 @@ def test_a_group_scales_to_five_and_back_without_a_lost_request(stack: Stack) ->
     print(f"all of it in {time.monotonic() - started:.0f} s")
     assert not result["failures"]
     assert result["sent"] == result["statuses"]["200"]
+
+
+@pytest.mark.slow
+def test_a_large_group_is_asked_in_ones_own_zone(stack: Stack, urls: list[str]) -> None:
+    """Acceptance 9, at both edges and at both sidecars that call the group: all of it, while each zone has its share."""
+    group, scaling = stack.outputs()["services"]["service-2"]["group"], stack.aws("autoscaling")
+    scaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=6)
+    try:
+        eventually("six machines are healthy", lambda: len(stack.healthy("service-2")) == 6, seconds=40, pause=0.5)
+        machines = stack.machines()
+        zones = {one["id"]: one["zone"] for one in machines}
+        spread = Counter(one["zone"] for one in machines if one["service"] == "service-2")
+        assert sorted(spread.values()) == [3, 3]
+
+        def by_edge(url: str) -> Counter[bool]:
+            with stack.client(url) as client:
+                answers = [client.get("/service-2/info").json() for _ in range(ROUNDS)]
+            return Counter(answer["zone"] == zones[answer["via"][0].rpartition("/")[2]] for answer in answers)
+
+        def by_sidecar(caller: dict[str, str]) -> Counter[bool]:
+            return Counter(through_sidecar(caller["address"], "service-2", "/info").json()["zone"] == caller["zone"] for _ in range(ROUNDS))
+
+        callers = [one for one in machines if one["service"] == "service-1"]
+        for url in urls:
+            eventually("the edge asks its own zone", lambda url=url: by_edge(url) == {True: ROUNDS}, seconds=10)  # type: ignore[misc]
+        for caller in callers:
+            eventually("the sidecar asks its own zone", lambda caller=caller: by_sidecar(caller) == {True: ROUNDS}, seconds=10)  # type: ignore[misc]
+    finally:
+        scaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=2)
+    eventually("two machines are left", lambda: len(stack.healthy("service-2")) == 2, seconds=40, pause=0.5)
 
 
 def test_the_database_may_restart(stack: Stack) -> None:

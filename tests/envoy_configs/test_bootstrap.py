@@ -50,7 +50,7 @@ def test_an_edge_can_say_on_which_further_addresses_it_listens() -> None:
 
 
 def test_admin_listens_on_loopback_only() -> None:
-    """R1, 24."""
+    """Acceptance R1, 24."""
     data = data_of(Role.EDGE, "edge")
     assert socket(data["admin"]["address"]) == ("${MESH_LOOPBACK}", 9901)
 
@@ -98,7 +98,7 @@ def test_connections_leave_from_the_machines_own_address() -> None:
 
 
 def test_only_the_edge_has_an_overload_manager() -> None:
-    """R2, R3."""
+    """Acceptance R2, R3."""
     overload = data_of(Role.EDGE, "edge")["overload_manager"]
     assert overload["refresh_interval"] == "0.250s"
     (heap,) = (monitor["typed_config"] for monitor in overload["resource_monitors"] if monitor["name"].endswith("fixed_heap"))
@@ -111,7 +111,7 @@ def test_only_the_edge_has_an_overload_manager() -> None:
 
 
 def test_every_listener_and_cluster_has_small_buffers() -> None:
-    """R4."""
+    """Acceptance R4."""
     for role, service in ROLES:
         resources = data_of(role, service)["static_resources"]
         limits = {item["name"]: item.get("per_connection_buffer_limit_bytes") for item in [*resources["listeners"], *resources["clusters"]]}

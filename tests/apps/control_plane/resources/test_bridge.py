@@ -82,7 +82,7 @@ def call(lab: Any, descriptors: bytes) -> Iterator[Callable[..., Any]]:
 
 @envoy
 def test_json_by_the_annotations(client: httpx.Client) -> None:
-    """97."""
+    """Acceptance 97."""
     response = client.get("/shelf/v1/info/bob?count=3")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
@@ -106,7 +106,7 @@ def test_json_without_annotation_is_a_post_of_the_methods_name(client: httpx.Cli
     [("nobody", 404, 5), ("secret", 403, 7), ("bad", 400, 3), ("late", 504, 4), ("away", 503, 14), ("broken", 500, 13)],
 )
 def test_a_grpc_error_is_an_http_status_with_a_json_body(client: httpx.Client, name: str, status: int, code: int) -> None:
-    """98."""
+    """Acceptance 98."""
     response = client.get(f"/shelf/v1/info/{name}")
     assert response.status_code == status
     assert response.headers["content-type"] == "application/json"
@@ -131,7 +131,7 @@ def test_a_grpc_error_is_an_http_status_with_a_json_body(client: httpx.Client, n
 def test_json_that_is_wrong_never_reaches_the_service(
     lab: Any, client: httpx.Client, method: str, path: str, body: str, status: int, text: str
 ) -> None:
-    """99."""
+    """Acceptance 99."""
     response = client.request(method, f"/shelf{path}", content=body, headers={"content-type": "application/json"})
     assert (response.status_code, text in response.text) == (status, True), response.text
     assert not [seen for app in lab.apps.values() for seen in app.seen]
@@ -146,7 +146,7 @@ def test_fields_that_the_message_does_not_have_are_ignored_in_a_body_and_a_query
 
 @envoy
 def test_a_stream_is_a_json_array(client: httpx.Client) -> None:
-    """99."""
+    """Acceptance 99."""
     response = client.get("/shelf/v1/books?count=3")
     assert response.status_code == 200
     assert [book["count"] for book in response.json()] == [1, 2, 3]
@@ -172,7 +172,7 @@ def test_answers_and_requests_up_to_a_mebibyte_are_transcoded(client: httpx.Clie
 
 @envoy
 def test_grpc_over_http1_is_answered_with_the_status_as_a_header(lab: Any, http1: httpx.Client, descriptors: bytes) -> None:
-    """94; Python's server resets the stream without `te: trailers`, which the route adds."""
+    """Acceptance 94; Python's server resets the stream without `te: trailers`, which the route adds."""
     types = message_types(descriptors)
     for prefix in ("", "/shelf"):
         response = http1.post(
@@ -185,7 +185,7 @@ def test_grpc_over_http1_is_answered_with_the_status_as_a_header(lab: Any, http1
 
 @envoy
 def test_what_is_written_over_http1_is_read_over_http1(lab: Any, http1: httpx.Client, descriptors: bytes) -> None:
-    """94: written, read, overwritten, read; the service saw each call."""
+    """Acceptance 94: written, read, overwritten, read; the service saw each call."""
     types = message_types(descriptors)
     before = sum(len(app.seen) for app in lab.apps.values())
 
@@ -204,7 +204,7 @@ def test_what_is_written_over_http1_is_read_over_http1(lab: Any, http1: httpx.Cl
 @envoy
 @pytest.mark.parametrize("prefix", ["", "/shelf"])
 def test_an_unknown_method_is_unimplemented(http1: httpx.Client, call: Any, prefix: str) -> None:
-    """95."""
+    """Acceptance 95."""
     response = http1.post(f"{prefix}/{SERVICE}/Nothing", content=framed(call.types["Book"]()), headers={"content-type": "application/grpc"})
     assert response.headers["grpc-status"] == "12"
     with pytest.raises(grpc.RpcError) as caught:
@@ -215,7 +215,7 @@ def test_an_unknown_method_is_unimplemented(http1: httpx.Client, call: Any, pref
 @envoy
 @pytest.mark.parametrize("prefix", ["", "/shelf"])
 def test_grpc_web_gets_its_trailers_in_the_body(client: httpx.Client, descriptors: bytes, prefix: str) -> None:
-    """101."""
+    """Acceptance 101."""
     types = message_types(descriptors)
     headers = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1", "origin": ORIGIN}
     response = client.post(f"{prefix}/{SERVICE}/Get", content=framed(types["GetRequest"](name="bob")), headers=headers)
@@ -232,7 +232,7 @@ def test_grpc_web_gets_its_trailers_in_the_body(client: httpx.Client, descriptor
 
 @envoy
 def test_a_browsers_preflight_is_answered_by_the_edge(lab: Any, client: httpx.Client) -> None:
-    """60."""
+    """Acceptance 60."""
     asked = {"origin": ORIGIN, "access-control-request-method": "POST", "access-control-request-headers": "content-type,x-grpc-web"}
     response = client.options(f"/shelf/{SERVICE}/Get", headers=asked)
     assert response.status_code == 200
@@ -288,7 +288,7 @@ def test_who_sets_no_deadline_has_the_bridges(call: Any, client: httpx.Client) -
 
 @envoy
 def test_statistics_name_the_methods(lab: Any, http1: httpx.Client, call: Any, descriptors: bytes) -> None:
-    """104."""
+    """Acceptance 104."""
     edge = lab.endpoints[0].address
     before = {name: int(value) for name, value in lab.statistics(edge).items() if name.startswith("cluster.grpc-1.grpc")}
     call("Get", call.types["GetRequest"](name="x"))

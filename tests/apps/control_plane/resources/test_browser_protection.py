@@ -88,7 +88,7 @@ def counter(lab: Any, name: str) -> int:
     ],
 )
 def test_scripts_of_allowed_origins_may_read_answers(client: httpx.Client, path: str, origin: str, *, allowed: bool) -> None:
-    """59."""
+    """Acceptance 59."""
     answer = client.get(path, headers={"origin": origin})
     assert answer.status_code == 200
     assert answer.json()["method"] == "GET"
@@ -97,7 +97,7 @@ def test_scripts_of_allowed_origins_may_read_answers(client: httpx.Client, path:
 
 
 def test_the_edge_answers_preflights_and_counts_origins(lab: Any, app: Any, client: httpx.Client) -> None:
-    """60, 64."""
+    """Acceptance 60, 64."""
     names = ("http.edge-https.cors.origin_valid", "http.edge-https.cors.origin_invalid")
     before = [counter(lab, name) for name in names]
     answer = client.options("/restricted", headers=PREFLIGHT | {"origin": "https://app.example.com"})
@@ -122,7 +122,7 @@ def test_scripts_can_read_refusals_and_when_to_come_again(client: httpx.Client) 
 
 
 def test_requests_of_other_origins_that_change_something_are_refused(lab: Any, app: Any, client: httpx.Client) -> None:
-    """62."""
+    """Acceptance 62."""
     before = counter(lab, "http.edge-https.csrf.request_invalid")
     for method in ("POST", "PUT", "DELETE"):
         answer = client.request(method, "/form", headers={"origin": "https://evil.example"})
@@ -134,7 +134,7 @@ def test_requests_of_other_origins_that_change_something_are_refused(lab: Any, a
 
 
 def test_what_would_be_refused_is_only_counted_where_the_config_says_so(lab: Any, client: httpx.Client) -> None:
-    """62: shadow."""
+    """Acceptance 62: shadow."""
     before = counter(lab, "http.edge-https.csrf.request_invalid")
     assert client.post("/watched", headers={"origin": "https://evil.example"}).status_code == 200
     assert counter(lab, "http.edge-https.csrf.request_invalid") == before + 1
@@ -150,12 +150,12 @@ def test_what_would_be_refused_is_only_counted_where_the_config_says_so(lab: Any
     ],
 )
 def test_a_page_is_known_by_the_whole_of_its_host_and_not_by_a_part_of_its_address(client: httpx.Client, page: str, status: int) -> None:
-    """58: the edge decides by `referer` for CSRF alone."""
+    """Acceptance 58: the edge decides by `referer` for CSRF alone."""
     assert client.post("/form", headers={"referer": page}).status_code == status
 
 
 def test_a_preflight_needs_no_token_and_the_request_after_it_does(lab: Any, app: Any, client: httpx.Client) -> None:
-    """37: the CORS filter answers before anything asks for a token, so jwt_authn lets nothing pass."""
+    """Acceptance 37: the CORS filter answers before anything asks for a token, so jwt_authn lets nothing pass."""
     origin = {"origin": "https://app.example.com"}
     asked = client.options("/token", headers=PREFLIGHT | origin)
     assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, origin["origin"])
@@ -166,7 +166,7 @@ def test_a_preflight_needs_no_token_and_the_request_after_it_does(lab: Any, app:
 
 
 def test_requests_of_the_own_and_of_listed_origins_pass(client: httpx.Client) -> None:
-    """62."""
+    """Acceptance 62."""
     for origin in (str(client.base_url), "https://a.friend.example"):
         assert client.post("/form", headers={"origin": origin}).status_code == 200
     for origin in ("https://friend.example.evil.example", "https://xfriend.example", "null"):
@@ -174,7 +174,7 @@ def test_requests_of_the_own_and_of_listed_origins_pass(client: httpx.Client) ->
 
 
 def test_the_authorizer_decides(lab: Any, authorizer: Authorizer, app: Any, client: httpx.Client) -> None:
-    """53."""
+    """Acceptance 53."""
     names = [f"cluster.web.ext_authz.{name}" for name in ("denied", "ok")]
     before = [counter(lab, name) for name in names]
     for headers in ({}, {"authorization": "Bearer nobody"}):
@@ -250,7 +250,7 @@ def test_errors_are_a_page_for_browsers_and_the_page_shows_nothing_of_the_reques
 
 
 def test_all_others_get_the_words_of_envoy_and_the_request_id(client: httpx.Client) -> None:
-    """4."""
+    """Acceptance 4."""
     answer = client.get("/nowhere")
     assert (answer.text, answer.headers["content-length"]) == ("", "0")
     assert answer.headers["x-request-id"]

@@ -65,7 +65,7 @@ def nodes_of(world: World, node_of: Any) -> list[Any]:
 
 
 def test_what_a_node_is_served_is_consistent(world: World, node_of: Any) -> None:
-    """144."""
+    """Acceptance 144."""
     for node in nodes_of(world, node_of):
         Snapshot.of(resources_for(world, node)).check_consistent()
 
@@ -137,7 +137,7 @@ def test_nodes_of_one_world_share_what_does_not_depend_on_the_machine(whole: Wor
 
 
 def test_the_same_world_gives_the_same_bytes(whole: World, node_of: Any) -> None:
-    """199."""
+    """Acceptance 199."""
     for node in nodes_of(whole, node_of):
         first, second = (Snapshot.of(resources_for(whole, node)) for _ in range(2))
         assert [first.version(url) for url in type_urls.PUSH_ORDER] == [second.version(url) for url in type_urls.PUSH_ORDER]

@@ -64,7 +64,7 @@ def client(lab: Any) -> Iterator[httpx.Client]:
     ],
 )
 def test_the_app_sees_the_path_below_its_prefix(client: httpx.Client, asked: str, seen: str) -> None:
-    """1, 20."""
+    """Acceptance 1, 20."""
     # Any other way httpx would make the path plain before it sends it.
     response = client.get("/", extensions={"target": asked.encode()})
     assert response.status_code == 200
@@ -85,14 +85,14 @@ def test_the_longest_prefix_wins(lab: Any, client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/service-10", "/service-1x", "/raw/aXb+c", "/healthcheck"])
 def test_a_path_that_no_route_has_is_404(lab: Any, client: httpx.Client, path: str) -> None:
-    """4."""
+    """Acceptance 4."""
     response = client.get(path)
     assert response.status_code == 404
     assert response.headers["content-length"] == "0"
 
 
 def test_headers_of_the_edge(client: httpx.Client) -> None:
-    """2."""
+    """Acceptance 2."""
     response = client.get("/service-1/info")
     assert response.headers["server"] == "envoy"
     assert int(response.headers["x-envoy-upstream-service-time"]) >= 0
@@ -121,7 +121,7 @@ def test_clients_cannot_steer_retries_or_timeouts(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/service-1/x?a=1&b=%20", "//odd//../path?q", "/a%2Fb"])
 def test_plain_http_is_redirected_to_the_port_of_https(lab: Any, path: str) -> None:
-    """18."""
+    """Acceptance 18."""
     edge = lab.endpoints[0].address
     with socket.create_connection((edge, 8080)) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nhost: edge.example:8080\r\nconnection: close\r\n\r\n".encode())
@@ -132,7 +132,7 @@ def test_plain_http_is_redirected_to_the_port_of_https(lab: Any, path: str) -> N
 
 @pytest.mark.parametrize(("offered", "chosen"), [(["h2", "http/1.1"], "h2"), (["http/1.1"], "http/1.1")])
 def test_alpn_offers_both_protocols(lab: Any, offered: list[str], chosen: str) -> None:
-    """14."""
+    """Acceptance 14."""
     context = ssl.create_default_context(cafile=str(lab.directory / "ca.pem"))
     context.set_alpn_protocols(offered)
     edge = lab.endpoints[0].address
@@ -164,7 +164,7 @@ def test_http2_reaches_the_app_and_goes_between_the_proxies(lab: Any) -> None:
 
 @pytest.mark.parametrize("http2", [False, True])
 def test_round_robin_is_exact(lab: Any, client: httpx.Client, *, http2: bool) -> None:
-    """3: of three replicas each answers every third request."""
+    """Acceptance 3: of three replicas each answers every third request."""
     with lab.client(http2=http2) as one:
         order = [one.get("/service-1").json()["address"] for _ in range(90)]
     assert len(set(order[:3])) == 3
@@ -176,12 +176,12 @@ def test_a_draining_machine_gets_nothing(lab: Any, client: httpx.Client, address
 
 
 def test_a_header_with_an_underscore_is_refused(client: httpx.Client) -> None:
-    """19."""
+    """Acceptance 19."""
     assert client.get("/service-1", headers={"foo_bar": "1"}).status_code == 400
 
 
 def test_an_escaped_slash_is_redirected_and_counted(lab: Any, client: httpx.Client) -> None:
-    """20."""
+    """Acceptance 20."""
     name, edge = "http.edge-https.downstream_rq_redirected_with_normalized_path", lab.endpoints[0].address
     before = int(lab.statistics(edge).get(name, 0))
     response = client.get("/service-1%2Finfo")
@@ -191,12 +191,12 @@ def test_an_escaped_slash_is_redirected_and_counted(lab: Any, client: httpx.Clie
 
 
 def test_too_many_headers_are_refused(client: httpx.Client) -> None:
-    """22."""
+    """Acceptance 22."""
     assert client.get("/service-1", headers={"x-large": "a" * 70_000}).status_code == 431
 
 
 def test_a_slow_app_meets_the_timeout_of_its_route(lab: Any, client: httpx.Client) -> None:
-    """75. A GET is not sent again: the time is up."""
+    """Acceptance 75. A GET is not sent again: the time is up."""
     app = lab.apps[lab.endpoints[3].address]
     app.delay = 1.5
     response = client.get("/service-1/deep")
@@ -206,7 +206,7 @@ def test_a_slow_app_meets_the_timeout_of_its_route(lab: Any, client: httpx.Clien
 
 
 def test_a_get_is_sent_again_elsewhere_when_its_app_breaks_off(lab: Any, client: httpx.Client) -> None:
-    """81."""
+    """Acceptance 81."""
     broken = lab.apps[lab.endpoints[1].address]
     broken.breaks = True
     assert Counter(client.get("/service-1").status_code for _ in range(6)) == {200: 6}
@@ -214,7 +214,7 @@ def test_a_get_is_sent_again_elsewhere_when_its_app_breaks_off(lab: Any, client:
 
 
 def test_a_post_is_never_sent_again_once_it_may_have_reached_an_app(lab: Any, client: httpx.Client) -> None:
-    """81."""
+    """Acceptance 81."""
     good, broken = (lab.apps[lab.endpoints[index].address] for index in (6, 7))
     broken.breaks = True
     answers = Counter(client.post("/fragile", json={"n": n}).status_code for n in range(20))
@@ -232,7 +232,7 @@ def test_a_lone_replica_is_not_ejected_for_its_errors(lab: Any, client: httpx.Cl
 
 
 def test_the_log_has_no_query_cookie_or_authorization(lab: Any, client: httpx.Client) -> None:
-    """4, 167."""
+    """Acceptance 4, 167."""
     client.get(
         "/service-1/logged?access_token=query-secret", headers={"authorization": "Bearer header-secret", "cookie": "c=cookie-secret"}
     )

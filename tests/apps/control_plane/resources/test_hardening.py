@@ -107,7 +107,7 @@ HEAD = b"POST /web HTTP/1.1\r\nhost: edge\r\n"
     ],
 )
 def test_a_malformed_request_is_refused_and_its_connection_closed(lab: Any, app: Any, connect: Any, request_text: bytes) -> None:
-    """22. Nothing of it reaches an app, so no second request hides in it."""
+    """Acceptance 22. Nothing of it reaches an app, so no second request hides in it."""
     answer = answer_to(
         connect(), request_text + (b"" if b"CONNECT" not in request_text else b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")
     )
@@ -118,7 +118,7 @@ def test_a_malformed_request_is_refused_and_its_connection_closed(lab: Any, app:
 
 
 def test_too_many_headers_are_refused(lab: Any, app: Any) -> None:
-    """22."""
+    """Acceptance 22."""
     with lab.client() as client:
         assert client.get("/web", headers={f"x-{n}": "1" for n in range(101)}).status_code == 431
         assert client.get("/web", headers={"x": "1" * 70_000}).text == "Request Header Fields Too Large"
@@ -127,7 +127,7 @@ def test_too_many_headers_are_refused(lab: Any, app: Any) -> None:
 
 
 def test_an_underscore_is_refused_in_both_protocols_and_counted(lab: Any, app: Any) -> None:
-    """19."""
+    """Acceptance 19."""
     names = [f"{protocol}.requests_rejected_with_underscores_in_headers" for protocol in ("http1", "http2")]
     before = [counter(lab, name) for name in names]
     with lab.client() as client:
@@ -301,7 +301,7 @@ def test_connections_are_limited_and_admin_and_metrics_still_answer(spec_of: Any
 
 
 def test_streams_of_a_connection_are_limited(lab: Any, connect: Any) -> None:
-    """R9."""
+    """Acceptance R9."""
     with lab.client(http2=True) as client:
         client.get("/web")
         (settings_seen,) = [
@@ -311,7 +311,7 @@ def test_streams_of_a_connection_are_limited(lab: Any, connect: Any) -> None:
 
 
 def test_admin_is_out_of_reach_and_changes_nothing_by_get(lab: Any) -> None:
-    """24."""
+    """Acceptance 24."""
     edge = lab.endpoints[0].address
     for path in ("/quitquitquit", "/healthcheck/fail"):
         assert httpx.get(f"http://{edge}:9901{path}").status_code == 405
@@ -321,7 +321,7 @@ def test_admin_is_out_of_reach_and_changes_nothing_by_get(lab: Any) -> None:
 
 
 def test_an_edge_can_be_taken_out_of_use_while_it_still_answers(lab: Any) -> None:
-    """85."""
+    """Acceptance 85."""
     edge = lab.endpoints[0].address
     assert httpx.get(f"http://{edge}:9902/healthcheck").status_code == 200
     httpx.post(f"http://{edge}:9901/healthcheck/fail")
@@ -338,7 +338,7 @@ def test_an_edge_can_be_taken_out_of_use_while_it_still_answers(lab: Any) -> Non
 
 
 def test_the_edge_checklist_holds_in_the_config_that_envoy_runs(lab: Any) -> None:
-    """R1–R13."""
+    """Acceptance R1–R7, R9, R13."""
     edge = lab.endpoints[0].address
     bootstrap, clusters, listeners, *_ = httpx.get(f"http://{edge}:9901/config_dump").json()["configs"]
     config = bootstrap["bootstrap"]

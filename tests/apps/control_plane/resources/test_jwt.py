@@ -132,7 +132,7 @@ envoy = pytest.mark.envoy
 @envoy
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Basic x"}])
 def test_no_token_is_401_and_says_where(lab: Any, client: httpx.Client, headers: dict[str, str]) -> None:
-    """27."""
+    """Acceptance 27."""
     response = client.get("/guarded/x", headers=headers)
     assert (response.status_code, response.text) == (401, "Jwt is missing")
     assert response.headers["www-authenticate"] == f'Bearer realm="{response.url}"'
@@ -153,7 +153,7 @@ def test_no_token_is_401_and_says_where(lab: Any, client: httpx.Client, headers:
     ],
 )
 def test_a_token_with_wrong_claims_is_refused(client: httpx.Client, claims: dict[str, Any], status: int, text: str) -> None:
-    """28, 29, 30; `exp` is required."""
+    """Acceptance 28, 29, 30; `exp` is required."""
     now = time.time()
     said: dict[str, Any] = {name: int(now) + value if isinstance(value, int) else value for name, value in claims.items()}
     response = client.get("/guarded", headers=bearer(token(**said)))
@@ -164,14 +164,14 @@ def test_a_token_with_wrong_claims_is_refused(client: httpx.Client, claims: dict
 @envoy
 @pytest.mark.parametrize("claims", [{"exp": -30}, {"aud": ["other", "shop"]}, {"nbf": 30}])
 def test_a_clock_skew_of_a_minute_and_any_audience_of_the_list_pass(client: httpx.Client, claims: dict[str, Any]) -> None:
-    """28, 30."""
+    """Acceptance 28, 30."""
     said: dict[str, Any] = {name: int(time.time()) + value if isinstance(value, int) else value for name, value in claims.items()}
     assert client.get("/guarded", headers=bearer(token(**said))).status_code == 200
 
 
 @envoy
 def test_a_token_of_another_key_is_refused(client: httpx.Client) -> None:
-    """31."""
+    """Acceptance 31."""
     other = ECKey.generate_key("P-256", {"kid": "k1"})
     confused = f"{part({'alg': 'HS256', 'kid': 'k1'})}.{part({'iss': ISSUER, 'aud': 'mesh', 'exp': int(time.time()) + 60})}"
     mac = base64.urlsafe_b64encode(hmac.digest(KEY.as_pem(private=False), confused.encode(), "sha256")).rstrip(b"=").decode()
@@ -188,7 +188,7 @@ def test_a_token_of_another_key_is_refused(client: httpx.Client) -> None:
 
 @envoy
 def test_a_valid_token_passes_and_the_service_sees_claims_but_no_token(lab: Any, client: httpx.Client) -> None:
-    """33."""
+    """Acceptance 33."""
     count = counters(lab)
     allowed, denied = count("jwt_authn.allowed"), count("jwt_authn.denied")
     seen = client.get("/guarded", headers=bearer(token(role="clerk"))).json()["headers"]
@@ -296,7 +296,7 @@ def test_an_unknown_critical_header_is_accepted_by_envoy(client: httpx.Client) -
     ],
 )
 def test_a_route_gets_only_tokens_with_the_claims_it_requires(lab: Any, client: httpx.Client, claims: dict[str, Any], status: int) -> None:
-    """57."""
+    """Acceptance 57."""
     count = counters(lab)
     before = count("rbac.denied")
     response = client.get("/orders", headers=bearer(token(**claims)))
@@ -309,7 +309,7 @@ def test_a_route_gets_only_tokens_with_the_claims_it_requires(lab: Any, client: 
 
 @envoy
 def test_a_preflight_needs_a_token_where_no_cors_is_configured(client: httpx.Client) -> None:
-    """37: no bypass is intended; the CORS filter answers the preflights of routes that have it, before."""
+    """Acceptance 37: no bypass is intended; the CORS filter answers the preflights of routes that have it, before."""
     headers = {"origin": "https://app.example.com", "access-control-request-method": "GET"}
     assert client.options("/guarded", headers=headers).status_code == 401
 
@@ -331,7 +331,7 @@ def away(spec_of: Any, lab_of: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @envoy
 def test_keys_that_are_away_at_the_start_let_nobody_in_until_they_are_back_and_may_rotate(away: tuple[KeyServer, httpx.Client]) -> None:
-    """39."""
+    """Acceptance 39."""
     server, client = away
 
     def status(key: Any = KEY) -> int:

@@ -136,7 +136,7 @@ def cookies_of(response: httpx.Response) -> dict[str, str]:
 
 @envoy
 def test_a_browser_without_cookies_is_sent_to_the_issuer(lab: Any, browser: httpx.Client) -> None:
-    """40, 41, 51."""
+    """Acceptance 40, 41, 51."""
     before = count(lab, "oauth_unauthorized_rq")
     answer = browser.get("/desk/x?a=1&b=%20")
     assert answer.status_code == 302
@@ -161,7 +161,7 @@ def test_a_browser_without_cookies_is_sent_to_the_issuer(lab: Any, browser: http
 
 @envoy
 def test_a_login_returns_to_the_page_and_the_service_learns_who_it_is(lab: Any, browser: httpx.Client) -> None:
-    """42, 43, 44."""
+    """Acceptance 42, 43, 44."""
     before = count(lab, "oauth_success")
     back = logged_in(browser, "/desk/x?a=1")
     assert back.headers["location"] == f"https://{lab.endpoints[0].address}:8443/desk/x?a=1"
@@ -191,7 +191,7 @@ def test_what_a_route_requires_holds_for_those_who_logged_in(browser: httpx.Clie
 
 @envoy
 def test_a_bearer_token_goes_to_its_verification_instead(lab: Any, browser: httpx.Client) -> None:
-    """51."""
+    """Acceptance 51."""
     form = {"grant_type": "client_credentials", "client_id": "mesh", "client_secret": CLIENT_SECRET, "sub": "robot", "ttl": "60"}
     token = httpx.post(f"{lab.issuer}/token", data=form).json()["access_token"]
     before = count(lab, "oauth_passthrough")
@@ -231,7 +231,7 @@ def test_public_and_token_routes_know_nothing_of_logins(browser: httpx.Client) -
 
 @envoy
 def test_logout_takes_every_cookie_back(lab: Any, browser: httpx.Client) -> None:
-    """45."""
+    """Acceptance 45."""
     logged_in(browser)
     assert browser.get("/desk").status_code == 200
     answer = browser.get("/oauth2/logout")
@@ -246,7 +246,7 @@ def test_logout_takes_every_cookie_back(lab: Any, browser: httpx.Client) -> None
 
 @envoy
 def test_a_broken_callback_is_401_and_no_token_is_asked_for(lab: Any, browser: httpx.Client) -> None:
-    """47, 51."""
+    """Acceptance 47, 51."""
     sent = browser.get("/desk")
     authorize = sent.headers["location"]
     good = urlsplit(returned(browser, authorize))
@@ -332,7 +332,7 @@ def test_two_tabs_log_in_at_once(browser: httpx.Client) -> None:
 
 @envoy
 def test_an_expired_token_is_refreshed_without_a_login(lab: Any, browser: httpx.Client) -> None:
-    """51. The provider's tokens live for three seconds here."""
+    """Acceptance 51. The provider's tokens live for three seconds here."""
     logged_in(browser)
     before = count(lab, "oauth_refreshtoken_success")
     time.sleep(3.2)

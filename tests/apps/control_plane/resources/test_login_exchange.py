@@ -129,7 +129,7 @@ def count(lab: Any, name: str) -> int:
 
 
 def test_a_code_is_exchanged_by_a_form_with_the_verifier_of_its_login(lab: Any, issuer: TokenEndpoint, browser: httpx.Client) -> None:
-    """43."""
+    """Acceptance 43."""
     state, _ = begun(browser)
     browser.get(LOGIN_CALLBACK, params={"code": "a+b/c", "state": state})
     [form], [kind] = issuer.forms, issuer.kinds
@@ -149,7 +149,7 @@ def test_a_code_is_exchanged_by_a_form_with_the_verifier_of_its_login(lab: Any, 
 def test_the_cookies_of_a_login_last_as_long_as_its_token_and_do_not_show_it(
     lab: Any, issuer: TokenEndpoint, browser: httpx.Client
 ) -> None:
-    """42, 44; the verified token becomes claim headers, and is not passed on itself."""
+    """Acceptance 42, 44; the verified token becomes claim headers, and is not passed on itself."""
     state, began_with = begun(browser)
     back = browser.get(LOGIN_CALLBACK, params={"code": "c", "state": state})
     assert (back.status_code, back.headers["location"]) == (302, f"https://{lab.endpoints[0].address}:8443/desk/x?a=1")
@@ -167,7 +167,7 @@ def test_the_cookies_of_a_login_last_as_long_as_its_token_and_do_not_show_it(
 
 @pytest.mark.parametrize("parameters", [{}, {"code": "c"}, {"state": "…"}, {"error": "access_denied"}, {"code": "c", "state": "e30"}])
 def test_a_broken_callback_asks_for_no_token(lab: Any, issuer: TokenEndpoint, browser: httpx.Client, parameters: dict[str, str]) -> None:
-    """47."""
+    """Acceptance 47."""
     state, _ = begun(browser)
     before = count(lab, "oauth_failure")
     said = {name: state if value == "…" else value for name, value in parameters.items()}
@@ -186,7 +186,7 @@ def test_a_code_that_the_issuer_refuses_logs_nobody_in(lab: Any, issuer: TokenEn
 
 
 def test_a_refresh_that_fails_is_counted_and_a_login_begins(lab: Any, issuer: TokenEndpoint, browser: httpx.Client) -> None:
-    """51."""
+    """Acceptance 51."""
     issuer.life = 1
     state, _ = begun(browser)
     browser.get(LOGIN_CALLBACK, params={"code": "c", "state": state})

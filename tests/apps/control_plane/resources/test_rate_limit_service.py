@@ -39,7 +39,7 @@ def counter(lab: Any, name: str) -> int:
 
 
 def test_the_service_decides_and_while_it_is_away_requests_pass(lab_with: Any, limiter: Limiter) -> None:
-    """73, open."""
+    """Acceptance 73, open."""
     lab = lab_with(limiter.port, domain="shop")
     with lab.client() as client:
         answers = [client.get("/web/x") for _ in range(3)]
@@ -58,7 +58,7 @@ def test_the_service_decides_and_while_it_is_away_requests_pass(lab_with: Any, l
 
 
 def test_a_service_that_is_away_stops_all_requests_where_the_config_says_so(lab_with: Any, limiter: Limiter) -> None:
-    """73, closed."""
+    """Acceptance 73, closed."""
     lab = lab_with(limiter.port, failOpen=False)
     limiter.stop()
     with lab.client() as client:
