@@ -1,6 +1,6 @@
 """What one node is served: the resources of its role, by type URL and name."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -54,6 +54,12 @@ class Builder:
                 return self._database(facts)
         raise NodeNotInMesh(f"node {node.id}: stack {self._world.stack} has no such {node.id.role}; is its group being removed?")
 
+    def endpoints_for(self, node: Node, wanted: Collection[str]) -> dict[str, ClusterLoadAssignment] | None:
+        """Of the node's resources these endpoints alone; None where one of them is not simply a group's."""
+        if not {names.LOCAL_CLUSTER, names.POSTGRES, *self._spec.services}.issuperset(wanted):
+            return None
+        return {name: self._own_group(node.id) if name == names.LOCAL_CLUSTER else self._assignment(name) for name in wanted}
+
     def _edge(self, facts: MachineFacts) -> Resources:
         ports = self._spec.edge
         routed = [name for name, service in self._spec.services.items() if service.edge_routes]
@@ -67,7 +73,7 @@ class Builder:
             ],
             routes=[self._edge_routes],
             clusters=[*map(self._cluster, routed), *self._feature_clusters],
-            assignments=[*map(self._assignment, routed), *self._identity, self._own_group(facts.node, ports.https)],
+            assignments=[*map(self._assignment, routed), *self._identity, self._own_group(facts.node)],
             secrets=[
                 *([secrets.certificate(names.EDGE_SECRET, world.edge_tls)] if world.edge_tls else []),
                 *(secrets.certificate(names.edge_secret(path), world.certificates[path]) for path in by_sni),
@@ -87,14 +93,14 @@ class Builder:
             listeners=accepting,
             routes=self._sidecar_routes(name, service),
             clusters=[*map(self._cluster, called), clusters.of_app(facts.loopback, service.port, service.protocol)],
-            assignments=[*map(self._assignment, called), self._own_group(facts.node, INGRESS_PORT)],
+            assignments=[*map(self._assignment, called), self._own_group(facts.node)],
         )
 
     def _database(self, facts: MachineFacts) -> Resources:
         return _resources(
             listeners=[listeners.postgres_ingress(facts)],
             clusters=[clusters.of_app(facts.loopback, POSTGRES_BACKEND_PORT, "tcp")],
-            assignments=[self._own_group(facts.node, POSTGRES_PORT)],
+            assignments=[self._own_group(facts.node)],
         )
 
     @cached_property
@@ -135,9 +141,10 @@ class Builder:
             self._assignments[name] = endpoints.assignment(name, members, port)
         return self._assignments[name]
 
-    def _own_group(self, node: NodeId, port: int) -> ClusterLoadAssignment:
+    def _own_group(self, node: NodeId) -> ClusterLoadAssignment:
         key = f"{node.role}/{node.service}"
         if key not in self._assignments:
+            port = {Role.SERVICE: INGRESS_PORT, Role.DATABASE: POSTGRES_PORT}.get(node.role, self._spec.edge.https)
             self._assignments[key] = endpoints.assignment(names.LOCAL_CLUSTER, self._world.group(node.role, node.service), port)
         return self._assignments[key]
 
