@@ -343,6 +343,28 @@ def test_an_expired_token_is_refreshed_without_a_login(lab: Any, browser: httpx.
 
 
 @envoy
+def test_requests_that_meet_an_expired_token_at_once_are_all_answered(lab: Any, browser: httpx.Client) -> None:
+    """A page's scripts: the browser has dropped what expired and sends the same refresh token with each of them."""
+    logged_in(browser)
+    cookies = {"RefreshToken": browser.cookies["RefreshToken"]}
+    for _ in range(3):
+        with lab.client(headers=ANY, cookies=cookies) as script:
+            assert script.get("/desk").status_code == 200
+
+
+@envoy
+def test_a_browser_that_comes_back_from_a_used_login_page_is_told_so(browser: httpx.Client) -> None:
+    """And not that it should log in, which it cannot there."""
+    sent = browser.get("/desk")
+    callback = returned(browser, sent.headers["location"])
+    assert browser.get(callback).status_code == 302
+    again = browser.get(callback)
+    assert again.status_code == 401
+    assert "The login was not finished" in again.text
+    assert "Please log in" in browser.get("/desk", headers={"accept": "text/html", "x-requested-with": "x", "cookie": ""}).text
+
+
+@envoy
 @pytest.mark.parametrize("issuer", ["https://login.example.com", "https://192.0.2.7/tenant", "builtin"])
 def test_envoy_takes_every_kind_of_issuer_without_a_warning(spec_of: Any, node_of: Any, key_pair: Any, tmp_path: Path, issuer: str) -> None:
     edge = edge_of(issuer, redirectDomains=["shop.example.com"])
