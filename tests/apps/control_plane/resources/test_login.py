@@ -183,6 +183,22 @@ def test_a_login_returns_to_the_page_and_the_service_learns_who_it_is(lab: Any, 
 
 
 @envoy
+@pytest.mark.parametrize("path", ["/desk", "/public"])
+def test_no_service_sees_the_sessions_cookies_and_every_service_sees_its_own(lab: Any, browser: httpx.Client, path: str) -> None:
+    """On a route with a login the tokens would be readable, on others good for who sends them to the edge again."""
+    logged_in(browser)
+    assert "cookie" not in browser.get(path).json()["headers"]
+    both = [f"{name}={value}" for name, value in browser.cookies.items()]
+    own = ["theme=dark", "empty=", "MyBearerToken=1", "v.w=a=b"]
+    mixed = [own[0], *both, "OauthNonce.0f=n", *own[1:], "CodeVerifier=c"]
+    pairs = [("cookie", pair) for pair in mixed]
+    for http2, cookies in ((False, [("cookie", "; ".join(mixed))]), (False, pairs), (True, pairs)):
+        with lab.client(http2=http2) as client:
+            seen = client.get(path, headers=[*PAGE.items(), *cookies]).json()["headers"]["cookie"]
+            assert sorted(seen.split("; ")) == sorted(own)
+
+
+@envoy
 def test_what_a_route_requires_holds_for_those_who_logged_in(browser: httpx.Client) -> None:
     logged_in(browser)
     assert browser.get("/orders").status_code == 200
