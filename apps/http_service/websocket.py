@@ -37,7 +37,8 @@ PAGE = """<!doctype html>
     socket.onopen = () => { wait = 500; state("open"); };
     socket.onmessage = (event) => show("← " + event.data);
     socket.onclose = (event) => {
-      state("closed (" + event.code + "), connecting again");
+      show("× closed (" + event.code + ")");
+      state("connecting again");
       setTimeout(connect, wait);
       wait = Math.min(wait * 2, 10000);
     };

@@ -23,7 +23,6 @@ def shown(tab: Page) -> dict[str, str]:
     return headers
 
 
-
 @pytest.mark.parametrize("by", ["edge", "named_edge"])
 def test_a_login_ends_at_the_page_that_was_asked_for(by: str, request: pytest.FixtureRequest, window: Window, password: str) -> None:
     """Acceptance 40, 41, 42, 44: by address and by the mesh's domain."""
