@@ -32,7 +32,7 @@ async def unpacked(package: str, *others: str, dependencies: bool = False) -> Pa
 
 def libraries(root: Path) -> str:
     """LD_LIBRARY_PATH for programs below the directory of `unpacked`."""
-    places = {library.parent for library in root.glob("usr/lib/*-linux-gnu/**/lib*.so*")}
+    places = {library.parent for top in ("lib", "usr/lib") for library in root.glob(f"{top}/*-linux-gnu/**/lib*.so*")}
     return os.pathsep.join(str(place) for place in sorted(places))
 
 

@@ -58,7 +58,7 @@ def _page(title: str, text: str, status: int | None = None, *asked: HeaderMatche
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         "<style>body{font:1rem/1.5 sans-serif;margin:4rem auto;max-width:32rem;padding:0 1rem;overflow-wrap:anywhere}"
-        "small{color:#666}</style>"
+        "h1{line-height:1.2}small{color:#666}</style>"
         f"<h1>{title}</h1><p>{text}</p><small>%RESPONSE_CODE% · request %REQ(X-REQUEST-ID)%</small></html>\n"
     )
     form = SubstitutionFormatString(text_format_source=DataSource(inline_string=html), content_type="text/html; charset=UTF-8")

@@ -54,12 +54,11 @@ def test_what_it_depends_on_is_unpacked_beside_it(tools: Tools) -> None:
 
 
 def test_its_libraries_are_found_wherever_the_packages_put_them(tmp_path: Path) -> None:
-    for name in ("libone.so.1", "deep/libtwo.so", "deep/readme"):
-        path = tmp_path / "usr/lib/x86_64-linux-gnu" / name
+    old, new = (tmp_path / top / "x86_64-linux-gnu" for top in ("lib", "usr/lib"))
+    for path in (old / "libzero.so.3", new / "libone.so.1", new / "deep/libtwo.so", new / "doc/readme"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    place = tmp_path / "usr/lib/x86_64-linux-gnu"
-    assert libraries(tmp_path) == f"{place}:{place}/deep"
+    assert libraries(tmp_path) == f"{old}:{new}:{new}/deep"
 
 
 def test_a_host_without_package_lists_fetches_some_of_its_own(tools: Tools) -> None:
