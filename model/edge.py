@@ -72,6 +72,9 @@ class AuthSpec(Spec):
     claims_to_headers: dict[Annotated[str, BeforeValidator(edge_words.header_name)], StrictStr] = Field(
         {}, description="request header → claim that fills it", examples=["{x-user: sub}"]
     )
+    token_life: Seconds | None = Field(
+        None, description="how long access tokens of the builtin issuer are good; 10 minutes if not set", examples=["10m"]
+    )
     login: LoginSpec | None = None
 
 

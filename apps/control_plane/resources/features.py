@@ -13,6 +13,7 @@ from apps.control_plane.resources.login import Login
 from apps.control_plane.resources.maintenance import Maintenance
 from apps.control_plane.resources.rate_limit import ClaimRateLimits, MeshRateLimits, RateLimits
 from apps.control_plane.resources.rate_limit_service import RateLimitService
+from apps.control_plane.resources.session_cookies import SessionCookies
 
 FEATURES: tuple[Feature, ...] = (
     SecurityHeaders(),
@@ -26,6 +27,7 @@ FEATURES: tuple[Feature, ...] = (
     Csrf(),
     Identity(),
     Login(),
+    SessionCookies(),
     Jwt(),
     Require(),
     Authorizer(),

@@ -1,0 +1,48 @@
+"""A browser window with cookies of its own: what it saw, and how a person logs in with it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response
+
+
+@dataclass
+class Window:
+    """Records what each of its tabs complains of and every answer that it got."""
+
+    context: BrowserContext
+    complaints: list[str] = field(default_factory=list)
+    """Errors and warnings on the console, and scripts that failed."""
+    answers: list[Response] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.context.on("console", self._heard)
+        self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        self.context.on("response", lambda answer: self.answers.append(answer))
+
+    def tab(self, url: str | None = None) -> Page:
+        """A new tab, at `url`."""
+        page = self.context.new_page()
+        if url:
+            page.goto(url)
+        return page
+
+    def cookies(self) -> dict[str, Any]:
+        """The window's cookies by name, with their attributes."""
+        return {cookie["name"]: cookie for cookie in self.context.cookies()}
+
+    def documents(self) -> list[tuple[int, str]]:
+        """Status and path of each page that was asked for, in order."""
+        pages = [answer for answer in self.answers if answer.request.is_navigation_request()]
+        return [(answer.status, answer.url.partition("?")[0].split("/", 3)[3]) for answer in pages]
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.text} ({message.location['url']})")
+
+
+def log_in(tab: Page, password: str, *, name: str = "ann") -> None:
+    """Fills in the login page and sends it, without waiting for where it leads."""
+    tab.get_by_label("Name").fill(name)
+    tab.get_by_label("Password").fill(password)
+    tab.get_by_role("button", name="Log in").click(no_wait_after=True)
