@@ -28,10 +28,15 @@ class PlainHosts(Feature):
     """A request that names no host, several, or more than a host and port, is refused: Envoy joins two `host` lines by a comma."""
 
     def routes(self, world: World) -> Iterable[Route]:
-        plain = StringMatcher(safe_regex=RegexMatcher(regex=HOST))
-        match = RouteMatch(prefix="/", headers=[HeaderMatcher(name=":authority", string_match=plain, invert_match=True)])
-        answer = DirectResponseAction(status=400, body=DataSource(inline_string="Bad Request"))
-        yield Route(name="no plain host", match=match, direct_response=answer)
+        yield no_plain_host()
+
+
+def no_plain_host() -> Route:
+    """Stands before all other routes."""
+    plain = StringMatcher(safe_regex=RegexMatcher(regex=HOST))
+    match = RouteMatch(prefix="/", headers=[HeaderMatcher(name=":authority", string_match=plain, invert_match=True)])
+    answer = DirectResponseAction(status=400, body=DataSource(inline_string="Bad Request"))
+    return Route(name="no plain host", match=match, direct_response=answer)
 
 
 class SecurityHeaders(Feature):
