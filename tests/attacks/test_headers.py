@@ -95,7 +95,7 @@ def kept(name: str, headers: Sequence[tuple[str, str]], check: Callable[[dict[st
     def how(edge: Edge) -> Answer:
         answer = edge.get(PATH, list(headers))
         seen = answer.json()["headers"] if answer.status_code == 200 else {}
-        return Answer.of(answer, "" if check(seen, edge) else str(seen))
+        return Answer.of(answer, str(seen) if seen and not check(seen, edge) else "")
 
     return Attack(name=name, how=how, must=(200,), reaches=1)
 
@@ -142,7 +142,7 @@ ROWS = [
     refused("connection: x-forwarded-proto", [("connection", "close, x-forwarded-proto")], (400,)),
     kept("connection: via", [("connection", "via")], lambda seen, _: seen["via"].startswith("1.1 edge/")),
     kept("connection: x-request-id", [("connection", "x-request-id")], lambda seen, _: len(seen["x-request-id"]) == 36),
-    kept("connection: host", [("connection", "host")], lambda seen, edge: seen["host"] == edge.authority),
+    refused("connection: host", [("connection", "host")], (400,)),
     kept("keep-alive and proxy-connection", [("keep-alive", "1"), ("proxy-connection", "close")], lambda seen, _: not {"keep-alive", "proxy-connection"} & seen.keys()),
     kept("te: gzip", [("te", "gzip, trailers;q=0.5")], lambda seen, _: seen.get("te") in (None, "trailers")),
     refused("x_user", [("x_user", "root")], (400,)),
