@@ -30,8 +30,9 @@ class Answer:
 class Attack:
     """One row: how it is made and what must come of it.
 
-    Without `reaches` it must be refused: no app sees a request of it. With `reaches`, that many requests are served and the
-    attacker still gains nothing, which `how` finds out. Every status of `must` is a right one.
+    Without `reaches` it must be refused: no app sees a request of it. With `reaches`, as many requests at most are served, and
+    the attacker still gains nothing, which `how` finds out. Every status of `must` is a right one. Neither may cost other
+    clients a connection behind the edge, or a machine its good name.
     """
 
     name: str
@@ -77,7 +78,8 @@ def judge(family: str, attack: Attack, edge: Edge, ledger: Ledger) -> None:
     else:
         assert not answer.gained, seen
         assert answer.status in attack.must, f"{seen}; must be {attack.must}"
-        assert reached.count == attack.reaches, f"{seen}; must be {attack.reaches}"
+        assert reached.count <= attack.reaches, f"{seen}; must be {attack.reaches}"
+        assert not reached.harm, f"{seen}; {reached.harm}"
         (ledger.harmless if attack.reaches else ledger.refused)[family] += 1
     ledger.failed[family].remove(attack.name)
 

@@ -22,7 +22,9 @@ def edge(stack: Stack) -> Edge:
     secrets = {
         name: ssm.get_parameter(Name=login_parameter("local", name), WithDecryption=True)["Parameter"]["Value"] for name in names
     }
-    return Edge(stack=stack, url=stack.urls[0], machines=tuple(stack.machines()), secrets=secrets)
+    edge = Edge(stack=stack, url=stack.urls[0], machines=tuple(stack.machines()), secrets=secrets)
+    assert edge.machine, "found before any attack, since that takes a request"
+    return edge
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,24 @@ from tests.e2e.driver import Stack
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 ANSWER_SECONDS = 3.0
+QUIET_SECONDS = 0.25
+"""After an answer has begun; a closing edge waits a second for the client to close first."""
 SETTLE_SECONDS = 0.03
 """For what an app may see of an attack after the attacker has its answer."""
 _SERVED = re.compile(r"^http_requests_total\{.*\} ([0-9.e+]+)$", re.MULTILINE)
 _CALLED = re.compile(r'^envoy_cluster_grpc_total\{.*envoy_grpc_bridge_service="(?!grpc[.]health).*"\} ([0-9.e+]+)$', re.MULTILINE)
+_HARM = r"^cluster\..*(upstream_cx_destroy_remote_with_active_rq|outlier_detection\.ejections_enforced_total)$"
 
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 @dataclass
 class Requests:
-    """How many requests reached apps; known when the body that it was opened for has ended."""
+    """How many requests reached apps, and what others would notice; known when the body that it was opened for has ended."""
 
     count: int = 0
+    harm: dict[str, int] = field(default_factory=dict)
+    """Counter of the edge → by how much it moved: connections to sidecars that broke, machines taken for sick."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +105,9 @@ class Edge:
         plain.connect((self.host, self.port))
         return context.wrap_socket(plain, server_hostname=self.host)
 
-    def send(self, request: bytes, *, seconds: float = ANSWER_SECONDS) -> bytes:
-        """All that comes back over one HTTP/1.1 connection until the edge closes it or says nothing for `seconds`."""
+    def send(self, request: bytes) -> bytes:
+        """All that comes back over one HTTP/1.1 connection until the edge closes it or has no more to say."""
         with self.connect() as connection:
-            connection.settimeout(seconds)
             return _all(connection, request)
 
     def send_plain(self, request: bytes, port: int) -> bytes:
@@ -133,10 +137,11 @@ class Edge:
     @contextlib.contextmanager
     def requests(self) -> Iterator[Requests]:
         """Counts what the apps themselves saw meanwhile: by their own counters, and gRPC calls by those of their sidecars."""
-        seen, before = Requests(), self._seen()
+        seen, before, harm = Requests(), self._seen(), self._harm()
         yield seen
         time.sleep(SETTLE_SECONDS)
         seen.count = self._seen() - before
+        seen.harm = {name: value - harm.get(name, 0) for name, value in self._harm().items() if value != harm.get(name, 0)}
 
     def _seen(self) -> int:
         served = [
@@ -150,6 +155,10 @@ class Edge:
         ]
         return int(sum(float(value) for page in served + called for value in page))
 
+    def _harm(self) -> dict[str, int]:
+        lines = self._watch.get(f"http://{self.machine}:{ADMIN_PORT}/stats?filter={_HARM}").text.splitlines()
+        return {name: int(value) for name, _, value in (line.partition(": ") for line in lines)}
+
     @cached_property
     def _watch(self) -> httpx.Client:
         """Asks machines, past the edge; closed with the process."""
@@ -157,8 +166,12 @@ class Edge:
 
     def statistics(self) -> dict[str, str]:
         """The edge's own counters, from its admin, which only its machine reaches."""
-        lines = httpx.get(f"http://{self.machine}:{ADMIN_PORT}/stats", trust_env=False).text.splitlines()
+        lines = self._watch.get(f"http://{self.machine}:{ADMIN_PORT}/stats").text.splitlines()
         return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+    def held_bytes(self) -> int:
+        """The edge's heap now; statistics have it from up to five seconds ago."""
+        return int(self._watch.get(f"http://{self.machine}:{ADMIN_PORT}/memory").json()["allocated"])
 
 
 def pseudo(authority: str, path: str, method: str = "GET") -> list[tuple[str, str]]:
@@ -176,6 +189,7 @@ def _all(connection: socket.socket, request: bytes) -> bytes:
         connection.sendall(request)
         while data := connection.recv(65536):
             received += data
+            connection.settimeout(QUIET_SECONDS)
     return received
 
 

@@ -9,4 +9,5 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("token", "the other signature of the same key (r, n-s)"): "the same token in other letters; revoke by `jti`, never by a token's text",
     ("login", "a logout by another site's link"): "the person logs in again; nothing else is lost",
     ("login", "plain HTTP under another host name"): "a browser names the host that it is at; keep shared caches away from port 80",
+    ("door", "WebSocket: another site's page on a public route"): "login cookies are SameSite=Lax; an app with others checks `Origin`",
 }

@@ -99,6 +99,8 @@ def sidecar(stat_prefix: str, routes: str, node: NodeId, *, filters: Sequence[Ht
     manager.http_filters.extend([*filters, _grpc_stats(), _router()])
     manager.access_log.append(access_log.of_requests(with_health_checks=False))
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.APPEND_IF_EXISTS_OR_ADD))
+    # A connection carries the requests of many clients: one that is no HTTP costs its own stream, not theirs.
+    manager.http2_protocol_options.override_stream_error_on_invalid_http_message.value = True
     return manager
 
 
