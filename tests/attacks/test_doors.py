@@ -69,6 +69,16 @@ def another_sites_socket(edge: Edge) -> Answer:
     return Answer(status=status, text=answer, gained="a WebSocket" if status == 101 else "")
 
 
+def often(name: str, path: str, **more: str) -> Attack:
+    """What fails for the caller's own fault must not have a machine taken for sick."""
+    once = grpc(name, path, framed(b""), reaches=8, **more)
+
+    def how(edge: Edge) -> Answer:
+        return [once.how(edge) for _ in range(8)][-1]
+
+    return Attack(name=f"{once.name}, eight times", how=how, must=once.must, reaches=8)
+
+
 def framed(message: bytes, *, flags: int = 0, length: int | None = None) -> bytes:
     return struct.pack(">BI", flags, len(message) if length is None else length) + message
 
@@ -114,6 +124,8 @@ ROWS = [
     grpc("health", "/grpc.health.v1.Health/Check", framed(b"")),
     grpc("channelz", "/grpc.channelz.v1.Channelz/GetServers", framed(b"")),
     grpc("a method that is not there", "/mesh.info.v1.Info/Drop", framed(b""), reaches=1),
+    often("a method that is not there", "/mesh.info.v1.Info/Drop"),
+    often("a deadline that is over", "/mesh.info.v1.Info/Query", **{"grpc-timeout": "1m"}),
     grpc("a package in capitals", "/MESH.INFO.V1.Info/Get", framed(b"")),
     grpc("dots to another service", "/mesh.info.v1.Info/../grpc.health.v1.Health/Check", framed(b"")),
     grpc("a message longer than it says", GET, framed(b"\x0a\x01a", length=1), reaches=1),
