@@ -6,7 +6,7 @@ from apps.control_plane.resources.claims import ClaimHeaders, Require
 from apps.control_plane.resources.cors import Cors
 from apps.control_plane.resources.csrf import Csrf
 from apps.control_plane.resources.feature import Feature
-from apps.control_plane.resources.hardening import PlainHosts, SecurityHeaders
+from apps.control_plane.resources.hardening import PlainRequests, SecurityHeaders
 from apps.control_plane.resources.identity import Identity
 from apps.control_plane.resources.jwt import Jwt
 from apps.control_plane.resources.login import Login
@@ -17,7 +17,7 @@ from apps.control_plane.resources.session_cookies import SessionCookies
 
 FEATURES: tuple[Feature, ...] = (
     SecurityHeaders(),
-    PlainHosts(),
+    PlainRequests(),
     Maintenance(),
     Cors(),
     ClaimHeaders(),

@@ -78,6 +78,27 @@ def outliers() -> OutlierDetection:
     )
 
 
+def outliers_by_connection() -> OutlierDetection:
+    """Ejects a host for failing connections alone, where any client can make answers count as failures.
+
+    A gRPC status counts as an HTTP one: an unknown method as 501, and a deadline of the client's own as 504.
+    """
+    return OutlierDetection(
+        split_external_local_origin_errors=True,
+        consecutive_local_origin_failure=UInt32Value(value=_FAILURES),
+        enforcing_consecutive_local_origin_failure=UInt32Value(value=100),
+        enforcing_local_origin_success_rate=UInt32Value(value=0),
+        enforcing_consecutive_5xx=UInt32Value(value=0),
+        enforcing_consecutive_gateway_failure=UInt32Value(value=0),
+        enforcing_success_rate=UInt32Value(value=0),
+        interval=duration(_INTERVAL),
+        base_ejection_time=duration(_EJECTION),
+        max_ejection_time=duration(_LONGEST_EJECTION),
+        max_ejection_percent=UInt32Value(value=_LARGEST_EJECTED_PERCENT),
+        successful_active_health_check_uneject_host=BoolValue(value=False),
+    )
+
+
 def _check() -> HealthCheck:
     return HealthCheck(
         timeout=duration(_TIMEOUT),

@@ -1,6 +1,6 @@
 """HTTP connection managers: the edge towards the internet, a sidecar's two sides, and what they share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
@@ -16,6 +16,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     Rds,
 )
 from envoy.extensions.http.early_header_mutation.header_mutation.v3.header_mutation_pb2 import HeaderMutation
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from apps.control_plane.resources import access_log, error_pages
@@ -26,20 +27,24 @@ TIMEOUT_HEADER = "x-envoy-expected-rq-timeout-ms"
 """What is left of the caller's time limit."""
 CARRIED_TIMEOUT_HEADER = "x-mesh-expected-rq-timeout-ms"
 CLAIMED = (
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
     "forwarded",
+    "front-end-https",
+    "remote-user",
     "true-client-ip",
     "x-client-ip",
     "x-cluster-client-ip",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-server",
-    "x-original-url",
+    "x-host",
+    "x-originating-ip",
     "x-real-ip",
     "x-rewrite-url",
-    CARRIED_TIMEOUT_HEADER,
+    "x-scheme",
+    "x-url-scheme",
 )
-"""Request headers by which a client would tell apps another address, host, path or time than the edge saw."""
+CLAIMED_PREFIXES = ("x-auth-request-", "x-envoy-", "x-forwarded-", "x-mesh-", "x-original-", "x-remote-")
+"""Request headers by which a client would tell apps another address, host, path, time or person than the edge saw."""
 
 _IDLE_TIMEOUT = timedelta(hours=1)
 _STREAM_IDLE_TIMEOUT = timedelta(minutes=5)
@@ -69,7 +74,7 @@ def edge(stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilt
     manager.merge_slashes = True
     manager.path_with_escaped_slashes_action = HttpConnectionManager.UNESCAPE_AND_REDIRECT
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD))
-    manager.early_header_mutation_extensions.append(_early(*(Mutation(remove=name) for name in CLAIMED)))
+    manager.early_header_mutation_extensions.append(_early(*_without_claims()))
     manager.always_set_request_id_in_response = True
     manager.local_reply_config.CopyFrom(error_pages.config())
     return manager
@@ -94,6 +99,8 @@ def sidecar(stat_prefix: str, routes: str, node: NodeId, *, filters: Sequence[Ht
     manager.http_filters.extend([*filters, _grpc_stats(), _router()])
     manager.access_log.append(access_log.of_requests(with_health_checks=False))
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.APPEND_IF_EXISTS_OR_ADD))
+    # A connection carries the requests of many clients: one that is no HTTP costs its own stream, not theirs.
+    manager.http2_protocol_options.override_stream_error_on_invalid_http_message.value = True
     return manager
 
 
@@ -134,6 +141,12 @@ def _manager(stat_prefix: str, common: HttpProtocolOptions) -> HttpConnectionMan
         http2_protocol_options=windows(),
         stream_idle_timeout=duration(_STREAM_IDLE_TIMEOUT),
     )
+
+
+def _without_claims() -> Iterable[Mutation]:
+    yield from (Mutation(remove=name) for name in CLAIMED)
+    for prefix in CLAIMED_PREFIXES:
+        yield Mutation(remove_on_match=Mutation.RemoveOnMatch(key_matcher=StringMatcher(prefix=prefix)))
 
 
 def _via(node: NodeId, action: "HeaderValueOption.HeaderAppendAction.ValueType") -> TypedExtensionConfig:
