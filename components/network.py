@@ -47,7 +47,8 @@ class Network(pulumi.ComponentResource):
     """A VPC with, per zone, a public, a private and a fixed-address subnet.
 
     Makes the VPC, the internet gateway, NAT gateways as asked, one route table
-    for the public subnets and one per zone for the others, the S3 gateway endpoint, two network ACLs, flow logs.
+    for the public subnets and one per zone for the others, the S3 gateway endpoint, two network ACLs, flow logs. The
+    head of each fixed subnet is reserved for machines that claim an address of it.
     """
 
     vpc_id: Output[str]
@@ -95,6 +96,7 @@ class Network(pulumi.ComponentResource):
         public = self._subnet("public", zone, ranges.public, public_routes)
         private = self._subnet("private", zone, ranges.private, inner_routes)
         fixed = self._subnet("fixed", zone, ranges.fixed, inner_routes)
+        self._keep_head(zone, ranges, fixed)
         return Zone(name=zone, public=public, private=private, fixed=fixed, ranges=ranges, route_table=inner_routes)
 
     def _subnet(self, kind: str, zone: str, cidr: IPv4Network, routes: aws.ec2.RouteTable) -> aws.ec2.Subnet:
@@ -111,6 +113,18 @@ class Network(pulumi.ComponentResource):
         association = aws.ec2.RouteTableAssociation(name, subnet_id=subnet.id, route_table_id=routes.id, opts=self._child)
         self.ready.append(association)
         return subnet
+
+    def _keep_head(self, zone: str, ranges: subnets.ZoneSubnets, fixed: aws.ec2.Subnet) -> None:
+        """EC2 gives machines their primary address from the rest of the fixed subnet; those that they claim stay free."""
+        reservation = aws.ec2.SubnetCidrReservation(
+            f"{self._name}-fixed-{zone}-head",
+            subnet_id=fixed.id,
+            cidr_block=str(ranges.head),
+            reservation_type="explicit",
+            description="claimed by machines at fixed addresses",
+            opts=self._child,
+        )
+        self.ready.append(reservation)
 
     def _route_table(self, what: str) -> aws.ec2.RouteTable:
         return aws.ec2.RouteTable(f"{self._name}-{what}", vpc_id=self.vpc_id, tags=self._args.tags.of(what), opts=self._child)
