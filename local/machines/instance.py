@@ -26,6 +26,9 @@ class Instance(Protocol):
     def private_address(self) -> IPv4Address: ...
 
     @property
+    def region(self) -> str: ...
+
+    @property
     def zone(self) -> str: ...
 
     @property
