@@ -180,7 +180,8 @@ def test_machines_of_every_region_are_seen_with_their_region(account: Any) -> No
     vpc = far.create_vpc(CidrBlock="127.77.128.0/20")["Vpc"]["VpcId"]
     subnet = far.create_subnet(VpcId=vpc, CidrBlock="127.77.128.0/24", AvailabilityZone="us-west-2a")["Subnet"]["SubnetId"]
     near = account.run(SubnetId=account.subnets[0])["InstanceId"]
-    other = far.run_instances(ImageId="ami-0123456789abcdef0", SubnetId=subnet, InstanceType="t3.small", MinCount=1, MaxCount=1)["Instances"][0]
+    launch = {"ImageId": "ami-0123456789abcdef0", "InstanceType": "t3.small", "MinCount": 1, "MaxCount": 1}
+    other = far.run_instances(SubnetId=subnet, **launch)["Instances"][0]
     regions = {machine.id: (machine.region, machine.zone) for machine in account.cloud.instances()}
     assert regions[near] == ("eu-central-1", "eu-central-1a")
     assert regions[other["InstanceId"]] == ("us-west-2", "us-west-2a")
