@@ -86,7 +86,7 @@ class Role(StrEnum):
     IDENTITY = "identity"
 
 
-RESERVED_SERVICE_NAMES = frozenset({"postgres", "edge", "control-plane", "monitoring", "identity"})
+RESERVED_SERVICE_NAMES = frozenset({"postgres", "edge", "outer-edge", "control-plane", "monitoring", "identity"})
 
 
 @dataclass(frozen=True)
