@@ -46,6 +46,8 @@ MACHINE_PORTS: dict[int, str] = {
 TAG_STACK = "mesh:stack"
 TAG_ROLE = "mesh:role"
 TAG_SERVICE = "mesh:service"
+TAG_ADDRESS = "mesh:address"
+"""On a machine with a fixed address: that address, at which it is reached, beside the primary one that EC2 gave it."""
 
 DOCUMENT_KEY = "documents/mesh.json"
 """The mesh document in the stack's bucket; only Pulumi writes below `documents/`, only control planes below `control/`."""

@@ -117,8 +117,16 @@ def test_every_taggable_resource_says_its_stack(program: Any) -> None:
 def test_a_group_tags_the_machines_that_it_launches(program: Any) -> None:
     for group in program.of("aws:autoscaling/group:Group"):
         tags = {tag["key"]: tag["value"] for tag in group.inputs["tags"] if tag["propagateAtLaunch"]}
-        service = group.name.removesuffix("-group")
-        assert tags == {"Name": f"dev-{service}", "mesh:stack": "dev", "mesh:role": "service", "mesh:service": service}
+        name = group.name.removesuffix("-group")
+        assert (tags["Name"], tags["mesh:stack"]) == (f"dev-{name}", "dev")
+        assert {"mesh:role", "mesh:service"} <= set(tags)
+
+
+def test_what_a_template_makes_with_a_machine_is_tagged_as_it(program: Any) -> None:
+    """IAM lets a machine's agent change what has its stack's and its role's tags."""
+    for template in program.of("aws:ec2/launchTemplate:LaunchTemplate"):
+        tagged = {one["resourceType"]: one["tags"] for one in template.inputs["tagSpecifications"]}
+        assert tagged == dict.fromkeys(("volume", "network-interface"), template.inputs["tags"])
 
 
 def test_physical_names_are_pulumis_own(program: Any) -> None:

@@ -1,17 +1,21 @@
 """What moto holds of the machines: identity, place, fences, disks, and how they are replaced. It proves no boot."""
 
 import base64
+import gzip
 import json
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 from components.certificates import fingerprint
 
 pytestmark = pytest.mark.components
 
 INSTANCE = "aws:ec2/instance:Instance"
+TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
+GROUP = "aws:autoscaling/group:Group"
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +102,7 @@ def test_every_disk_is_encrypted(deployment: Any) -> None:
     disks += [volume.inputs["encrypted"] for volume in deployment.program.of("aws:ebs/volume:Volume")]
     for template in deployment.program.of("aws:ec2/launchTemplate:LaunchTemplate"):
         disks += [mapping["ebs"]["encrypted"] == "true" for mapping in template.inputs["blockDeviceMappings"]]
-    assert len(disks) == 7 + 2 + 3
+    assert len(disks) == 5 + 2 + 5
     assert all(disks)
 
 
@@ -106,7 +110,7 @@ def test_changed_user_data_replaces_a_machine(deployment: Any) -> None:
     assert all(machine.inputs["userDataReplaceOnChange"] for machine in deployment.program.of(INSTANCE))
 
 
-def test_fixed_machines_go_before_their_successors_come_and_edges_after(deployment: Any) -> None:
+def test_fixed_machines_go_before_their_successors_come(deployment: Any) -> None:
     order = {machine.name: machine.delete_before_replace for machine in deployment.program.of(INSTANCE)}
     assert order == {
         "control-plane-0-instance": True,
@@ -114,8 +118,6 @@ def test_fixed_machines_go_before_their_successors_come_and_edges_after(deployme
         "database-instance": True,
         "monitoring-instance": True,
         "identity-instance": True,
-        "edge-0-instance": False,
-        "edge-1-instance": False,
     }
 
 
@@ -125,20 +127,16 @@ def test_the_second_control_plane_waits_for_the_first(deployment: Any) -> None:
     assert second.urn not in first.dependencies
 
 
-def test_each_edge_waits_for_the_one_before_it(deployment: Any) -> None:
-    first, second = (deployment.program.one(INSTANCE, f"edge-{number}-instance") for number in (0, 1))
-    assert first.urn in second.dependencies
-    assert second.urn not in first.dependencies
-
-
 def test_user_data_names_the_certificate_that_ssm_holds(deployment: Any) -> None:
     ssm = deployment.client("ssm")
     for machine in ("edge/edge", "control-plane/control-plane", "database/postgres"):
         pem = ssm.get_parameter(Name=f"/envoy-mesh/dev/tls/{machine}/certificate", WithDecryption=True)["Parameter"]["Value"]
         role = machine.split("/")[0]
-        declared = [one for one in deployment.program.of(INSTANCE) if one.name.startswith(role)]
+        declared = [one.inputs["userData"] for one in deployment.program.of(INSTANCE) if one.name.startswith(role)]
+        templates = [one for one in deployment.program.of(TEMPLATE) if one.name.startswith(f"{role}-")]
+        declared += [base64.b64decode(one.inputs["userData"]).decode() for one in templates]
         assert declared
-        assert all(f"# certificate {fingerprint(pem)}\n" in one.inputs["userData"] for one in declared)
+        assert all(f"# certificate {fingerprint(pem)}\n" in text for text in declared)
 
 
 def test_machines_wait_for_the_ways_out_the_rules_and_the_keys(deployment: Any) -> None:
@@ -177,6 +175,37 @@ def test_the_attachment_ends_before_its_successor_and_stops_the_machine_first(de
     attachment = deployment.program.one("aws:ec2/volumeAttachment:VolumeAttachment", f"{role}-attachment")
     assert attachment.delete_before_replace
     assert attachment.inputs["stopInstanceBeforeDetaching"] is True
+
+
+@pytest.mark.parametrize("edge", ["edge-0", "edge-1"])
+class TestEdges:
+    def test_each_is_the_only_machine_of_its_group(self, deployment: Any, edge: str) -> None:
+        name = deployment.id_of(GROUP, f"{edge}-group")
+        (group,) = deployment.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        assert (group["MinSize"], group["MaxSize"], len(group["Instances"])) == (1, 1, 1)
+        hooks = deployment.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"]
+        assert {hook["LifecycleHookName"] for hook in hooks} == {"ready", "drain"}
+
+    def test_a_successor_comes_before_its_predecessor_goes(self, deployment: Any, edge: str) -> None:
+        preferences = deployment.program.one(GROUP, f"{edge}-group").inputs["instanceRefresh"]["preferences"]
+        assert (preferences["minHealthyPercentage"], preferences["maxHealthyPercentage"]) == (100, 200)
+
+    def test_it_has_a_public_address_of_its_own_until_it_takes_the_elastic_one(self, deployment: Any, ec2: Any, edge: str) -> None:
+        template = deployment.id_of(TEMPLATE, f"{edge}-template")
+        (version,) = ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"]
+        data = version["LaunchTemplateData"]
+        (interface,) = data["NetworkInterfaces"]
+        assert interface["AssociatePublicIpAddress"]
+        assert group_names(ec2, interface["Groups"]) == {"edge", "envoy", "machine"}
+        assert "SecurityGroupIds" not in data
+
+    def test_its_agent_takes_the_address_that_is_its_own(self, deployment: Any, edge: str) -> None:
+        data = base64.b64decode(deployment.program.one(TEMPLATE, f"{edge}-template").inputs["userData"]).decode()
+        entries = yaml.safe_load(data.split("\n", 1)[1])["write_files"]
+        (content,) = [entry["content"] for entry in entries if entry["path"] == "/etc/mesh/agent.json"]
+        number = edge.removeprefix("edge-")
+        allocation = deployment.made["aws:ec2/eip:Eip", f"edge-address-{number}"][1]["allocationId"]
+        assert json.loads(gzip.decompress(base64.b64decode(content)))["allocation"] == allocation
 
 
 class TestGroup:
@@ -285,7 +314,7 @@ class TestIdentity:
 
 
 def test_machines_that_no_group_would_replace_cannot_be_terminated_but_by_pulumi(deployment: Any) -> None:
-    for name in ("edge-0-instance", "edge-1-instance", "control-plane-0-instance", "database-instance", "monitoring-instance"):
+    for name in ("control-plane-0-instance", "database-instance", "monitoring-instance"):
         machine = deployment.id_of("aws:ec2/instance:Instance", name)
         found = deployment.client("ec2").describe_instance_attribute(InstanceId=machine, Attribute="disableApiTermination")
         assert found["DisableApiTermination"]["Value"], name

@@ -60,6 +60,7 @@ def test_members_get_everything_that_the_template_says(account: Any) -> None:
         TagSpecifications=[
             {"ResourceType": "instance", "Tags": [{"Key": "mesh:role", "Value": "service"}]},
             {"ResourceType": "volume", "Tags": [{"Key": "of", "Value": "machine"}]},
+            {"ResourceType": "network-interface", "Tags": [{"Key": "of", "Value": "machine"}]},
         ],
         BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 12, "DeleteOnTermination": True}}],
     )
@@ -75,7 +76,9 @@ def test_members_get_everything_that_the_template_says(account: Any) -> None:
     assert (machine.role, machine.stack, machine.iam_profile_arn) == ("service", "local", shown["IamInstanceProfile"]["Arn"])
     (volume,) = machine.volumes
     assert (volume.device, volume.zone, volume.tags) == ("/dev/sda1", machine.zone, {"of": "machine"})
-    assert len(account.ec2.describe_volumes(Filters=[{"Name": "tag:of", "Values": ["machine"]}])["Volumes"]) == 1
+    of_machine = [{"Name": "tag:of", "Values": ["machine"]}]
+    assert len(account.ec2.describe_volumes(Filters=of_machine)["Volumes"]) == 1
+    assert len(account.ec2.describe_network_interfaces(Filters=of_machine)["NetworkInterfaces"]) == 1
 
 
 def test_members_are_spread_evenly_over_the_zones(account: Any) -> None:
