@@ -78,8 +78,8 @@ def _way_out(vpc: Vpc, caller: Place, callee: Place, port: int) -> Iterator[Step
     elif route.kind == "internet" and not caller.is_public:
         yield Step(passes=False, rule=f"no public address of {caller.name}, which {table.name} sends to internet gateway {route.target}")
     elif _abroad(caller, callee) and not _joins(vpc, route, caller, callee):
-        # An address of a private range that no peering leads to is nowhere on the internet.
-        yield Step(passes=False, rule=f"no peering route of {table.name} to {callee.name}, only by {route.kind} route")
+        # A private address that no peering leads to is nowhere on the internet.
+        yield Step(passes=False, rule=f"no active peering of {table.name} to {callee.name}, only {route.kind} route to {route.target}")
     else:
         yield Step(passes=True, rule=f"{route.kind} route of {table.name}")
     if route is not None and route.kind == "nat":
@@ -108,7 +108,8 @@ def _way_in(vpc: Vpc, caller: Place, callee: Place, port: int) -> Iterator[Step]
     wanted = "peering" if _abroad(caller, callee) else "local" if caller.subnet else "internet"
     if route is None or route.kind != wanted or (wanted == "peering" and not _joins(vpc, route, caller, callee)):
         found = f", only by {route.kind} route" if route else ""
-        yield Step(passes=False, rule=f"no {wanted} route of {table.name} to {caller.name}{found}")
+        missing = f"no active peering of {table.name}" if wanted == "peering" else f"no {wanted} route of {table.name}"
+        yield Step(passes=False, rule=f"{missing} to {caller.name}{found}")
     elif wanted == "internet" and not callee.is_public:
         yield Step(passes=False, rule=f"no public address of {callee.name} for internet gateway {route.target}")
     else:
