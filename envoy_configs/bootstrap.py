@@ -39,6 +39,7 @@ LOOPBACK = "${MESH_LOOPBACK}"
 ZONE = "${MESH_ZONE}"
 INSTANCE = "${MESH_INSTANCE_ID}"
 ROOT = "${MESH_ROOT}"
+TLS_DIRECTORY = f"{ROOT}{RUN_DIR}/tls"
 
 XDS_CLUSTER = "xds"
 LOCAL_CLUSTER = "mesh.local"
@@ -108,6 +109,8 @@ def envoy_arguments(*, workers: int = 1) -> list[str]:
 def _node(args: BootstrapArgs) -> Node:
     node = Node(id=str(NodeId(args.role, args.service, INSTANCE)), cluster=args.service, locality=Locality(zone=ZONE))
     facts = {"address": ADDRESS, "loopback": LOOPBACK, "zone": ZONE}
+    if args.role in (Role.EDGE, Role.OUTER_EDGE):
+        facts["tls"] = TLS_DIRECTORY
     if args.public_addresses:
         facts["addresses"] = args.public_addresses
     node.metadata.update({"mesh": facts})
@@ -184,4 +187,4 @@ def _mutual_tls(domain: str) -> UpstreamTlsContext:
 
 
 def _key_file(name: str) -> DataSource:
-    return DataSource(filename=f"{ROOT}{RUN_DIR}/tls/{name}")
+    return DataSource(filename=f"{TLS_DIRECTORY}/{name}")

@@ -21,7 +21,8 @@ def read_mesh(data: object, *, local: bool = False, region: str | None = None, r
     """The mesh that `data` describes.
 
     `local` says that it is to run on this machine, so its network must be loopback, and on AWS must not.
-    `region` is the stack's own, where the reader knows it. `root` is how messages call the object. Raises ConfigError with every mistake: of single values and between them.
+    `region` is the stack's own, where the reader knows it; `root` is how messages call the object.
+    Raises ConfigError with every mistake: of single values and between them.
     """
     if not isinstance(data, Mapping):
         raise ConfigError([Problem(root, shown(data), "a mesh is a mapping with domain, network and services", "see the README's example")])

@@ -15,6 +15,7 @@ from apps.control_plane.build import Builder, NodeNotInMesh
 from apps.control_plane.metrics import Metrics
 from apps.control_plane.model import World
 from apps.control_plane.node import Node
+from apps.control_plane.resources import names
 from apps.control_plane.snapshot import InconsistentSnapshot, Resource, Snapshot
 from model.contract import Role
 
@@ -52,6 +53,8 @@ class Change:
         if self.everything or (self.edge and node.id.role in (Role.EDGE, Role.OUTER_EDGE)):
             return True
         named = snapshot.resources(type_urls.ENDPOINT)
+        if names.ORIGIN in named and (Role.EDGE, names.EDGE) in self.groups:
+            return True
         return any(service in named or (role, service) == (node.id.role, node.id.service) for role, service in self.groups)
 
 

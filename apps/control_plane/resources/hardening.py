@@ -27,6 +27,8 @@ _SECONDS_A_DAY = 86_400
 class PlainHosts(Feature):
     """A request that names no host, several, or more than a host and port, is refused: Envoy joins two `host` lines by a comma."""
 
+    at_outer = True
+
     def routes(self, world: World) -> Iterable[Route]:
         plain = StringMatcher(safe_regex=RegexMatcher(regex=HOST))
         match = RouteMatch(prefix="/", headers=[HeaderMatcher(name=":authority", string_match=plain, invert_match=True)])
@@ -36,6 +38,8 @@ class PlainHosts(Feature):
 
 class SecurityHeaders(Feature):
     """The first filter, so that its headers are on every answer, also on refusals of the filters behind it."""
+
+    at_outer = True
 
     def filters(self, world: World) -> Iterable[HttpFilter]:
         absent = HeaderValueOption.ADD_IF_ABSENT
