@@ -324,7 +324,7 @@ class Lab:
         """Speaks HTTPS to an edge, by default the first, with its certificate verified."""
         edge = edge or next(endpoint.address for endpoint in self.endpoints if endpoint.role is Role.EDGE)
         context = ssl.create_default_context(cafile=str(self.directory / "ca.pem"))
-        return httpx.Client(base_url=f"https://{edge}:{self.spec.edge.https}", verify=context, timeout=10, **options)
+        return httpx.Client(base_url=f"https://{edge}:{self.spec.edge.https}", verify=context, **({"timeout": 10} | options))
 
     def statistics(self, address: str) -> dict[str, str]:
         lines = httpx.get(f"http://{address}:9901/stats").text.splitlines()
