@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from model import auth_rules, edge_rules, outer_rules, tls_rules
-from model.contract import LOCAL_POSTGRES_VERSION, MACHINE_PORTS, METRICS_PORT, ORIGIN_PORT, POSTGRES_PORT
+from model.contract import LOCAL_POSTGRES_VERSION, MACHINE_PORTS, METRICS_PORT, ORIGIN_PORT, POSTGRES_PORT, WARMTH_PORT
 from model.edge import EdgeSpec
 from model.problems import Problem, suggestion
 from model.spec import LOCAL_NETWORK, DatabaseSpec, MachinesSpec, NetworkSpec, QuotasSpec, ServiceSpec
@@ -124,7 +124,12 @@ def _elastic_ips_are_enough(parts: Parts) -> Iterator[Problem]:
 def _edge_ports_differ(parts: Parts) -> Iterator[Problem]:
     if parts.edge is None:
         return
-    taken = {METRICS_PORT: "the metrics listener", ORIGIN_PORT: "the listener for outer edges", 9901: "Envoy's admin interface"}
+    taken = {
+        METRICS_PORT: "the metrics listener",
+        ORIGIN_PORT: "the listener for outer edges",
+        WARMTH_PORT: "an outer edge's own connections",
+        9901: "Envoy's admin interface",
+    }
     for name, port in (("https", parts.edge.https), ("http", parts.edge.http)):
         if port in taken:
             yield Problem(f"{parts.root}.edge.{name}", str(port), f"port {port} of an edge belongs to {taken[port]}", "choose another port")

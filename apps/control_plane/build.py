@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from apps.control_plane import type_urls
 from apps.control_plane.model import World
 from apps.control_plane.node import Node
-from apps.control_plane.resources import clusters, endpoints, listeners, names, routes, secrets
+from apps.control_plane.resources import clusters, endpoints, listeners, names, routes, secrets, warmth
 from apps.control_plane.resources.facts import MachineFacts
 from apps.control_plane.resources.features import FEATURES, OUTER_FEATURES
 from model.contract import IDENTITY_PORT, INGRESS_PORT, ORIGIN_PORT, POSTGRES_BACKEND_PORT, POSTGRES_PORT, NodeId, Role, spiffe_id
@@ -79,9 +79,9 @@ class Builder:
         """No service and no secret of logins: a region that only forwards learns of nothing behind the origin."""
         filters = [item for feature in OUTER_FEATURES for item in feature.filters(self._world)]
         return _resources(
-            listeners=self._towards_clients(facts, filters),
+            listeners=[*self._towards_clients(facts, filters), warmth.listener(facts)],
             routes=[self._outer_routes],
-            clusters=[self._origin],
+            clusters=[self._origin, warmth.cluster(facts)],
             assignments=[self._origin_edges, self._own_group(facts.node, self._spec.edge.https)],
             secrets=[*self._client_secrets, *secrets.of_machine(facts.tls)],
         )

@@ -55,6 +55,7 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("edge.https", 9902, "mesh.edge.https", "the metrics listener", "another port"),
     ("edge.http", 9901, "mesh.edge.http", "admin interface", "another port"),
     ("edge.https", 8444, "mesh.edge.https", "outer edges", "another port"),
+    ("edge.http", 8445, "mesh.edge.http", "outer edge's own connections", "another port"),
     ("edge.tls.mode", "manual", "mesh.edge.tls.mode", "'secret' or 'acme'", "self-signed"),
     ("edge.tls", {"mode": "secret"}, "mesh.edge.tls.secret", "mode `secret` needs it", "secret: /team/edge-tls"),
     ("edge.tls", {"secret": "/team/tls"}, "mesh.edge.tls.secret", "mode `self-signed` does not read it", "mode: secret"),

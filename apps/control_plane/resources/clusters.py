@@ -65,7 +65,7 @@ def of_identity() -> Cluster:
 
 
 def of_origin(domain: str) -> Cluster:
-    """The mesh's own edges as an outer one reaches them, in another region: connections are made early and kept.
+    """The mesh's own edges as an outer one reaches them, in another region; connections stay, and the next is made early.
 
     All of an outer edge's clients go through it, WebSockets too: what bounds them is the overload manager.
     """
@@ -77,7 +77,6 @@ def of_origin(domain: str) -> Cluster:
     cluster.circuit_breakers.thresholds[0].max_requests.CopyFrom(most)
     cluster.circuit_breakers.thresholds[0].max_pending_requests.CopyFrom(most)
     cluster.preconnect_policy.per_upstream_preconnect_ratio.value = _PRECONNECT
-    cluster.preconnect_policy.predictive_preconnect_ratio.value = _PRECONNECT
     options = Upstream(
         common_http_protocol_options=HttpProtocolOptions(idle_timeout=duration(_NEVER)),
         explicit_http_config=Upstream.ExplicitHttpConfig(http2_protocol_options=far_apart()),

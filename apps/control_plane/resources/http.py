@@ -8,6 +8,7 @@ from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.core.v3.protocol_pb2 import Http2ProtocolOptions, HttpProtocolOptions, KeepaliveSettings
 from envoy.config.listener.v3.listener_components_pb2 import Filter
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.grpc_stats.v3.config_pb2 import FilterConfig as GrpcStats
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
@@ -116,6 +117,14 @@ def redirect(stat_prefix: str) -> HttpConnectionManager:
     manager = _untrusted(stat_prefix)
     manager.http_filters.append(_router())
     manager.strip_any_host_port = True
+    return manager
+
+
+def unasked(stat_prefix: str, routes: RouteConfiguration) -> HttpConnectionManager:
+    """For requests of this Envoy's own, which are neither counted as a client's nor logged."""
+    manager = _manager(stat_prefix, HttpProtocolOptions(idle_timeout=duration(_IDLE_TIMEOUT)))
+    manager.route_config.CopyFrom(routes)
+    manager.http_filters.append(_router())
     return manager
 
 

@@ -7,6 +7,8 @@ LOCAL_CLUSTER = "mesh.local"
 POSTGRES = "postgres"
 ORIGIN = "origin"
 """The mesh's own edges, as outer edges know them."""
+WARMTH = "warmth"
+"""Listener and cluster by which an outer edge makes connections to its origin before clients need them."""
 IDENTITY = "identity"
 """The built-in token issuer."""
 
