@@ -13,6 +13,7 @@ from components import (
     database,
     firewall_rules,
     identity_files,
+    identity_provider,
     login_secrets,
     machine_files,
     mesh_document,
@@ -137,9 +138,9 @@ def build(settings: Settings) -> None:
     pulumi.export("outerEdgeUrls", {name: urls_of(mesh, region.addresses) for name, region in outer.items()})
     pulumi.export("edgeAddresses", addresses.public_ips)
     pulumi.export("caCertificate", foundation.certificates.ca_certificate)
-    pulumi.export("controlPlane", {"addresses": planes.addresses, "instances": planes.instance_ids})
-    pulumi.export("database", {"address": store.address, "instance": store.instance_id} if store else None)
-    pulumi.export("monitoring", {"address": watch.address, "instance": watch.instance_id})
+    pulumi.export("controlPlane", {"addresses": planes.addresses, "groups": planes.group_names})
+    pulumi.export("database", {"address": store.address, "group": store.group_name} if store else None)
+    pulumi.export("monitoring", {"address": watch.address, "group": watch.group_name})
     pulumi.export("services", {name: service_output(mesh, name, group) for name, group in groups.items()})
     pulumi.export("vpcId", network.vpc_id)
 
@@ -163,13 +164,14 @@ def build_endpoints(settings: Settings, network: Network, firewall: Firewall, ta
 
 def build_control_plane(foundation: Foundation, facts: StackFacts, descriptors: Mapping[str, bytes]) -> ControlPlane:
     """The mesh document and the machines that serve it."""
-    mesh, tags = facts.mesh, foundation.tags
+    mesh, tags, zones = facts.mesh, foundation.tags, foundation.network.zones
     content = mesh_document.render(mesh, stack=facts.stack, region=facts.region, descriptors=descriptors)
     document = MeshDocument("document", MeshDocumentArgs(content=content, protect_data=mesh.production, tags=tags))
     make = partial(machine_files.control_plane, facts)
     renewed = edge_certificates.renewed_parameters(mesh, stack=facts.stack)
     regions = [facts.region, *(spec.region for spec in mesh.edge.outer)]
     renewing = policies.renew_certificate(facts.region, renewed) if renewed else []
+    claim = policies.claim_address(facts.region, facts.stack, Role.CONTROL_PLANE)
     settings = foundation.settings(
         Role.CONTROL_PLANE,
         control_plane.SERVICE,
@@ -177,32 +179,34 @@ def build_control_plane(foundation: Foundation, facts: StackFacts, descriptors: 
         instance_type=mesh.machines.control_plane_type,
         builds=[CONTROL_PLANE],
         parameters=[*edge_certificates.parameters_of(mesh, stack=facts.stack), *login_secrets.names(mesh, facts.stack)],
-        statements=document.bucket_arn.apply(lambda arn: [*policies.control(regions, facts.stack, arn), *renewing]),
+        statements=document.bucket_arn.apply(lambda arn: [*policies.control(regions, facts.stack, arn), claim, *renewing]),
         after=document.ready,
     )
     holder = Holder(Role.CONTROL_PLANE, control_plane.SERVICE)
-    data = foundation.user_data(make, holder=holder, app=foundation.registry.refs[CONTROL_PLANE], bucket=document.bucket)
-    return ControlPlane("control-plane", ControlPlaneArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=tags))
+    known = {"app": foundation.registry.refs[CONTROL_PLANE], "bucket": document.bucket}
+    data = [foundation.user_data(make, holder=holder, address=address, **known) for address in facts.control_planes]
+    return ControlPlane("control-plane", ControlPlaneArgs(zones=zones, user_data=data, settings=settings, tags=tags))
 
 
 def build_identity(
     foundation: Foundation, facts: StackFacts, logins: LoginSecrets, public_ips: Sequence[Output[str]]
 ) -> IdentityProvider:
     """The token issuer of stacks that ask for one."""
-    make = partial(identity_files.identity, facts)
+    make, zones = partial(identity_files.identity, facts), foundation.network.zones
     settings = foundation.settings(
         Role.IDENTITY,
         identity_files.SERVICE,
         make,
         instance_type=facts.mesh.machines.control_plane_type,
         builds=[IDENTITY],
+        statements=[policies.discover(), policies.claim_address(facts.region, facts.stack, Role.IDENTITY)],
         after=logins.ready,
     )
     redirects = Output.all(*public_ips).apply(lambda hosts: " ".join(callbacks(facts.mesh, hosts)))
-    data = foundation.user_data(make, app=foundation.registry.refs[IDENTITY], redirects=redirects)
+    address = str(identity_provider.address([zone.ranges for zone in zones]))
+    data = foundation.user_data(make, app=foundation.registry.refs[IDENTITY], redirects=redirects, address=address)
     return IdentityProvider(
-        "identity",
-        IdentityProviderArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=foundation.tags),
+        "identity", IdentityProviderArgs(zones=zones, user_data=data, settings=settings, tags=foundation.tags)
     )
 
 
@@ -311,9 +315,21 @@ def build_database(foundation: Foundation, facts: StackFacts, passwords: Passwor
         ),
     )
     make = partial(machine_files.database, facts)
-    settings = foundation.settings(Role.DATABASE, database.SERVICE, make, instance_type=spec.instance_type, after=passwords.ready)
-    data = foundation.user_data(make, holder=Holder(Role.DATABASE, database.SERVICE), volume=volume.volume_id)
-    return Database("database", DatabaseArgs(zone=zone, volume_id=volume.volume_id, user_data=data, settings=settings, tags=tags))
+    settings = foundation.settings(
+        Role.DATABASE,
+        database.SERVICE,
+        make,
+        instance_type=spec.instance_type,
+        statements=[policies.discover(), *claims_of(facts, Role.DATABASE)],
+        after=passwords.ready,
+    )
+    data = foundation.user_data(
+        make,
+        holder=Holder(Role.DATABASE, database.SERVICE),
+        volume=volume.volume_id,
+        address=str(database.address([zone.ranges])),
+    )
+    return Database("database", DatabaseArgs(zone=zone, user_data=data, settings=settings, tags=tags))
 
 
 def build_monitoring(foundation: Foundation, facts: StackFacts, passwords: Passwords) -> Monitoring:
@@ -337,13 +353,16 @@ def build_monitoring(foundation: Foundation, facts: StackFacts, passwords: Passw
         monitoring.SERVICE,
         make,
         instance_type=spec.instance_type,
-        statements=[policies.discover()],
+        statements=[policies.discover(), *claims_of(facts, Role.MONITORING)],
         after=passwords.ready,
     )
-    data = foundation.user_data(make, volume=volume.volume_id)
-    return Monitoring(
-        "monitoring", MonitoringArgs(zone=zone, volume_id=volume.volume_id, user_data=data, settings=settings, tags=tags)
-    )
+    data = foundation.user_data(make, volume=volume.volume_id, address=str(monitoring.address([zone.ranges])))
+    return Monitoring("monitoring", MonitoringArgs(zone=zone, user_data=data, settings=settings, tags=tags))
+
+
+def claims_of(facts: StackFacts, role: Role) -> list[policies.Statement]:
+    """What a machine with a fixed address and a data volume may claim."""
+    return [policies.claim_address(facts.region, facts.stack, role), *policies.attach_volume(facts.region, facts.stack, role)]
 
 
 def holders_of(mesh: MeshSpec) -> list[Holder]:

@@ -16,7 +16,7 @@ from cli.pulumi_cli import find_pulumi
 from cli.session import REPO, cache_directory
 from cli.workspace import LOCAL_KEY, StackFile, read_stack_file
 from local.supervisor.client import MachineView
-from model.contract import TAG_ROLE, TAG_SERVICE, TAG_STACK
+from model.contract import TAG_ADDRESS, TAG_ROLE, TAG_SERVICE, TAG_STACK
 from model.problems import ConfigError
 from model.read import read_mesh
 from model.spec import MeshSpec
@@ -118,7 +118,7 @@ def _view(instance: Mapping[str, Any], check: str, group: tuple[str, str] | None
         role=tags.get(TAG_ROLE, "?"),
         service=tags.get(TAG_SERVICE, "?"),
         zone=instance["Placement"]["AvailabilityZone"],
-        address=instance.get("PrivateIpAddress", ""),
+        address=tags.get(TAG_ADDRESS) or instance.get("PrivateIpAddress", ""),
         health=health,
         detail=detail,
         elastic_addresses=tuple(filter(None, [instance.get("PublicIpAddress")])),

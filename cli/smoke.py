@@ -77,7 +77,7 @@ def _cells(finding: Finding) -> tuple[str, str, str, str, str]:
 def fronts_of(outputs: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """URL of each edge → the edges that a request passes from there; one to an outer edge passes one of the mesh's own next."""
     outer = {url: (region, EDGE) for region, urls in outputs.get("outerEdgeUrls", {}).items() for url in urls}
-    return {**{url: (EDGE,) for url in outputs["edgeUrls"]}, **outer}
+    return {**dict.fromkeys(outputs["edgeUrls"], (EDGE,)), **outer}
 
 
 async def _all(

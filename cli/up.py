@@ -87,22 +87,13 @@ def _deploy(session: Session, engine: Engine, file: StackFile, supervisor: Super
     current = supervisor.status()
     described = session.boot_file.read_text() if session.boot_file.exists() else None
     another = described != current.boot_id
-    gone = {} if another else _gone(engine, current)
-    if gone:
-        err.print(f"gone from the cloud, made again: {', '.join(gone.values())}", markup=False)
     started = time.monotonic()
     with provider(REPO, current.cloud_url, file.region, session.state.root, engine.keep_open) as attached, Step("deploy") as step:
-        watch = engine.up(attached, step, refresh=bool(gone) or (another and described is not None), checkpoints=not another)
+        watch = engine.up(attached, step, refresh=another and described is not None, checkpoints=not another)
         step.result = watch.sentence()
     session.boot_file.write_text(current.boot_id)
     log.write(f"deploy took {time.monotonic() - started:.2f} s\n")
     return watch
-
-
-def _gone(engine: Engine, current: StackStatus) -> dict[str, str]:
-    """Machines of the state that somebody terminated: an engine believes its state until it is told to compare."""
-    there = {machine.id for machine in current.machines}
-    return {identity: name for identity, name in engine.instances().items() if identity not in there}
 
 
 def _keep_outputs(session: Session, watch: Watch) -> None:

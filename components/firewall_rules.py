@@ -141,6 +141,7 @@ def _traffic(mesh: MeshSpec) -> Iterator[Rule]:
 def _control() -> Iterator[Rule]:
     yield Rule(ENVOY, CONTROL_PLANE, XDS_PORT)
     yield Rule(CONTROL_PLANE, ENVOY, METRICS_PORT)
+    yield Rule(CONTROL_PLANE, CONTROL_PLANE, CONSOLE_PORT)
 
 
 def _from_outer_edges(mesh: MeshSpec) -> Iterator[Rule]:

@@ -74,7 +74,6 @@ class Ground:
         return MachineSettings(
             ami=self.ami,
             instance_type=instance_type,
-            profile_name=identity.profile_name,
             profile_arn=identity.profile_arn,
             security_groups=self.firewall.ids_of(firewall_rules.groups_of(role, service)),
             ready=[*self.ways_out, *self.firewall.ready, *self.certificates.ready, *identity.ready, *after],

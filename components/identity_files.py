@@ -46,6 +46,8 @@ def identity(facts: StackFacts, built: Built) -> MachineFiles:
             "files": {KEYS_FILE: {"parameter": login_parameter(facts.stack, "signing-key")}},
             "environment": {variable: {"parameter": login_parameter(facts.stack, item)} for variable, item in secrets.items()},
             "owner": containers.user,
+            "address": built.address,
         },
+        address=built.address,
         own_loopback=mesh.is_local,
     )

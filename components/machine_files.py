@@ -36,6 +36,8 @@ class Built:
     """Allocation id of the edge's Elastic IP."""
     public_ip: str = ""
     """The edge's Elastic IP."""
+    address: str = ""
+    """The machine's fixed address."""
     volume: str = ""
     """Id of the machine's data volume."""
     redirects: str = ""
@@ -101,8 +103,9 @@ def control_plane(facts: StackFacts, built: Built) -> MachineFiles:
             image=ContainerImage(ref=built.app, local_command="python -m apps.control_plane"),
             environment={"MESH_STACK": facts.stack, "MESH_BUCKET": built.bucket, "MESH_DOMAIN": mesh.domain},
         ),
-        agent=_keys(facts, Role.CONTROL_PLANE, "control-plane"),
+        agent={**_keys(facts, Role.CONTROL_PLANE, "control-plane"), "address": built.address},
         certificate=built.certificate,
+        address=built.address,
         own_loopback=mesh.is_local,
     )
 
@@ -121,12 +124,14 @@ def database(facts: StackFacts, built: Built) -> MachineFiles:
         ),
         agent={
             **_keys(facts, Role.DATABASE, DATABASE_SERVICE),
+            "address": built.address,
             "environment": secrets,
             "volume": _volume(built, DATABASE_SERVICE),
         },
         templates={**_envoy_template(facts, Role.DATABASE, DATABASE_SERVICE), compose_files.USERS_SCRIPT: users_script(users)},
         directories=(Directory(path=DATA, owner=0),),
         certificate=built.certificate,
+        address=built.address,
         own_loopback=mesh.is_local,
     )
 
@@ -144,6 +149,7 @@ def monitoring(facts: StackFacts, built: Built) -> MachineFiles:
     return MachineFiles(
         compose=compose,
         agent={
+            "address": built.address,
             "owner": compose_files.NOBODY,
             "environment": {GRAFANA_PASSWORD: {"secret": grafana_secret(facts.stack)}},
             "volume": _volume(built, "prometheus"),
@@ -153,6 +159,7 @@ def monitoring(facts: StackFacts, built: Built) -> MachineFiles:
             Directory(path=DATA, owner=0),
             *(Directory(path=f"{DATA}/{name}", owner=compose_files.NOBODY) for name in ("alertmanager", "grafana")),
         ),
+        address=built.address,
         own_loopback=mesh.is_local,
     )
 

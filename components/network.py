@@ -43,7 +43,8 @@ class Network(pulumi.ComponentResource):
     """A VPC with, per zone, a public, a private and a fixed-address subnet.
 
     Makes the VPC, the internet gateway, NAT gateways as asked, one route table
-    for the public subnets and one per zone for the others, the S3 gateway endpoint, two network ACLs, flow logs.
+    for the public subnets and one per zone for the others, the S3 gateway endpoint, two network ACLs, flow logs. The
+    head of each fixed subnet is reserved for machines that claim an address of it.
     """
 
     vpc_id: Output[str]
@@ -83,12 +84,25 @@ class Network(pulumi.ComponentResource):
         public = self._subnet("public", zone, ranges.public, self.public_routes)
         private = self._subnet("private", zone, ranges.private, inner_routes)
         fixed = self._subnet("fixed", zone, ranges.fixed, inner_routes)
+        self._keep_head(zone, ranges, fixed)
         return Zone(name=zone, public=public, private=private, fixed=fixed, ranges=ranges, route_table=inner_routes)
 
     def _subnet(self, kind: str, zone: str, cidr: IPv4Network, routes: aws.ec2.RouteTable) -> aws.ec2.Subnet:
         made, association = vpc.subnet(self._owner, self.vpc_id, kind=kind, zone=zone, cidr=cidr, routes=routes.id)
         self.ready.append(association)
         return made
+
+    def _keep_head(self, zone: str, ranges: subnets.ZoneSubnets, fixed: aws.ec2.Subnet) -> None:
+        """EC2 gives machines their primary address from the rest of the fixed subnet; those that they claim stay free."""
+        reservation = aws.ec2.SubnetCidrReservation(
+            f"{self._owner.name}-fixed-{zone}-head",
+            subnet_id=fixed.id,
+            cidr_block=str(ranges.head),
+            reservation_type="explicit",
+            description="claimed by machines at fixed addresses",
+            opts=self._owner.child,
+        )
+        self.ready.append(reservation)
 
     def _nat(self, way_out: aws.ec2.Route) -> None:
         """Gateways in the public subnets of all zones or of the first; a gateway needs its own way out first."""

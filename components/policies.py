@@ -7,7 +7,7 @@ role's own policy, since other accounts' resources would have to allow it too.
 from collections.abc import Sequence
 from typing import Any
 
-from model.contract import TAG_STACK
+from model.contract import TAG_ROLE, TAG_STACK
 
 Statement = dict[str, Any]
 Policy = dict[str, Any]
@@ -60,6 +60,19 @@ def take_address(region: str, stack: str) -> list[Statement]:
     return [
         _of_stack(["ec2:AssociateAddress"], [f"arn:aws:ec2:{region}:*:{kind}/*" for kind in kinds], "aws", stack),
         _allow(["ec2:DescribeAddresses"], ["*"]),
+    ]
+
+
+def claim_address(region: str, stack: str, role: str) -> Statement:
+    """May give network interfaces of its own role further private addresses; those of others are theirs unless it asks for force."""
+    return _of_role(["ec2:AssignPrivateIpAddresses"], [f"arn:aws:ec2:{region}:*:network-interface/*"], stack, role)
+
+
+def attach_volume(region: str, stack: str, role: str) -> list[Statement]:
+    """May attach volumes of its own role to machines of its own role."""
+    return [
+        _of_role(["ec2:AttachVolume"], [f"arn:aws:ec2:{region}:*:{kind}/*" for kind in ("instance", "volume")], stack, role),
+        _allow(["ec2:DescribeVolumes"], ["*"]),
     ]
 
 
@@ -149,6 +162,11 @@ def _session_manager(region: str) -> list[Statement]:
 def _of_stack(actions: Sequence[str], resources: Sequence[str], service: str, stack: str) -> Statement:
     condition = {"StringEquals": {f"{service}:ResourceTag/{TAG_STACK}": stack}}
     return {**_allow(actions, resources), "Condition": condition}
+
+
+def _of_role(actions: Sequence[str], resources: Sequence[str], stack: str, role: str) -> Statement:
+    tags = {f"aws:ResourceTag/{TAG_STACK}": stack, f"aws:ResourceTag/{TAG_ROLE}": role}
+    return {**_allow(actions, resources), "Condition": {"StringEquals": tags}}
 
 
 def _allow(actions: Sequence[str], resources: Sequence[str]) -> Statement:

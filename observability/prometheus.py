@@ -7,6 +7,7 @@ from model.contract import (
     CONSOLE_PORT,
     INGRESS_PORT,
     METRICS_PORT,
+    TAG_ADDRESS,
     TAG_ROLE,
     TAG_SERVICE,
     TAG_STACK,
@@ -72,6 +73,12 @@ def _job(
         **({"params": parameters} if parameters else {}),
         "ec2_sd_configs": [_discovery(stack, region, port, roles=roles, services=services)],
         "relabel_configs": [
+            {
+                "source_labels": [f"__meta_ec2_tag_{_label(TAG_ADDRESS)}"],
+                "regex": "(.+)",
+                "target_label": "__address__",
+                "replacement": f"$1:{port}",
+            },
             {"source_labels": [f"__meta_ec2_tag_{_label(TAG_ROLE)}"], "target_label": "role"},
             {"source_labels": [f"__meta_ec2_tag_{_label(TAG_SERVICE)}"], "target_label": "service"},
             {"source_labels": ["__meta_ec2_availability_zone"], "target_label": "zone"},

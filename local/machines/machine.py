@@ -66,9 +66,8 @@ class Machine:
         self._changed()
 
     def follow(self, instance: Instance) -> None:
-        """Takes over what may change in an instance's life: its elastic addresses and volumes."""
+        """Takes over what may change in an instance's life: its elastic addresses."""
         self._instance = instance
-        self.context.attached_volumes.update(volume.id for volume in instance.volumes)
 
     async def stop(self, limit: timedelta) -> None:
         """Ends all services as a shutdown would: as Compose does, before what they depend on, each with its grace and at most `limit`."""
@@ -94,7 +93,7 @@ class Machine:
             role=self._instance.role,
             service=self._instance.service,
             zone=self._instance.zone,
-            address=str(self._instance.private_address),
+            address=str(self._instance.address),
             health=health,
             detail=detail,
             elastic_addresses=tuple(str(address) for address in self._instance.elastic_addresses),

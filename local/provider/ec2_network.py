@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from local.provider.ec2 import ec2_row, tag_specification
-from local.provider.row import Call, Properties
+from local.provider.row import Call, Found, Properties, Row
 
 
 def _create_vpc(call: Call) -> str:
@@ -223,7 +223,38 @@ def _keep(_: Call) -> None:
     """Removing an accepter leaves the connection to its requester, as the real provider does."""
 
 
+def _create_reservation(call: Call) -> str:
+    made = call.client("ec2").create_subnet_cidr_reservation(
+        Cidr=call.inputs["cidrBlock"], **call.given("subnetId", "reservationType", "description")
+    )
+    return str(made["SubnetCidrReservation"]["SubnetCidrReservationId"])
+
+
+def _reservations(call: Call) -> list[dict[str, Any]]:
+    found = call.client("ec2").get_subnet_cidr_reservations(SubnetId=call.inputs["subnetId"])
+    return list(found["SubnetIpv4CidrReservations"])
+
+
+def _read_reservation(call: Call) -> Properties | None:
+    there = any(item["SubnetCidrReservationId"] == call.id for item in _reservations(call))
+    return {"ownerId": call.account} if there else None
+
+
+def _find_reservation(call: Call) -> list[Found]:
+    alike = (call.inputs["cidrBlock"], call.inputs["reservationType"])
+    return [
+        Found(item["SubnetCidrReservationId"], None) for item in _reservations(call) if (item["Cidr"], item["ReservationType"]) == alike
+    ]
+
+
 ROWS = (
+    Row(
+        token="aws:ec2/subnetCidrReservation:SubnetCidrReservation",
+        create=_create_reservation,
+        read=_read_reservation,
+        delete=lambda call: call.client("ec2").delete_subnet_cidr_reservation(SubnetCidrReservationId=call.id),
+        find=_find_reservation,
+    ),
     ec2_row(
         "aws:ec2/vpc:Vpc",
         "vpc",

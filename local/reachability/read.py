@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from local.reachability.vpc import ALL_PORTS, Acl, AclEntry, GroupRule, Place, Route, RouteTable, Vpc
-from model.contract import TAG_SERVICE
+from model.contract import TAG_ADDRESS, TAG_SERVICE
 
 TCP = ("tcp", "6", "-1")
 """Protocols of rules that let TCP through, by name, by number, and all of them."""
@@ -62,7 +62,7 @@ def _machines(ec2: Any, of_vpc: list[dict[str, Any]]) -> list[Place]:
         Place(
             name=_tags(instance).get(TAG_SERVICE, instance["InstanceId"]),
             id=instance["InstanceId"],
-            address=IPv4Address(instance["PrivateIpAddress"]),
+            address=IPv4Address(_tags(instance).get(TAG_ADDRESS) or instance["PrivateIpAddress"]),
             subnet=instance["SubnetId"],
             vpc=instance["VpcId"],
             groups=frozenset(group["GroupId"] for group in instance["SecurityGroups"]),

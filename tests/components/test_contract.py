@@ -23,7 +23,7 @@ UNTAGGED = {
     "aws:autoscaling/policy:Policy",
     "aws:ec2/route:Route",
     "aws:ec2/routeTableAssociation:RouteTableAssociation",
-    "aws:ec2/volumeAttachment:VolumeAttachment",
+    "aws:ec2/subnetCidrReservation:SubnetCidrReservation",
     "aws:iam/rolePolicy:RolePolicy",
     "aws:route53/record:Record",
     "aws:s3/bucketObjectv2:BucketObjectv2",  # ten tags at most, and it belongs to its bucket

@@ -40,6 +40,7 @@ service-web   database      5432
 service-api   database      5432
 envoy         control-plane 18000
 control-plane envoy         9902
+control-plane control-plane 18001
 monitoring    envoy         9902
 monitoring    control-plane 18001
 monitoring    service-web   8000

@@ -145,7 +145,8 @@ def test_outer_groups_know_the_origin_by_its_subnets() -> None:
 
 
 def test_each_range_of_a_party_counts_as_a_rule() -> None:
-    names = [f"{area}-{side}-{number}" for area in ("eu", "us", "ap") for side in ("north", "south", "east", "west") for number in range(1, 6)]
+    sides = ("north", "south", "east", "west")
+    names = [f"{area}-{side}-{number}" for area in ("eu", "us", "ap") for side in sides for number in range(1, 6)]
     many = [{**OUTER[0], "region": name, "cidr": f"10.{number}.0.0/16"} for number, name in enumerate(names, start=100)]
     with pytest.raises(ValueError, match="security group 'edge' needs 62 rules in, the quota is 60"):
         firewall_rules.rules(mesh(*many))

@@ -16,6 +16,7 @@ import pytest
 
 from model import contract
 from model.contract import (
+    TAG_ROLE,
     TAG_STACK,
     Role,
     ca_parameter,
@@ -49,6 +50,7 @@ OF_STACK = {
     "autoscaling:CompleteLifecycleAction",
     "autoscaling:RecordLifecycleActionHeartbeat",
     "autoscaling:SetInstanceHealth",
+    "ec2:AssignPrivateIpAddresses",
     "ec2:AssociateAddress",
     "ec2:AttachVolume",
 }
@@ -161,12 +163,12 @@ def test_changes_are_limited_to_the_stacks_own_resources(statements: list[tuple[
         tagged = OF_STACK & set(as_list(statement["Action"]))
         seen |= tagged
         if tagged:
-            keys = {f"{service}:ResourceTag/{TAG_STACK}" for service in ("aws", "autoscaling", "ec2")}
             equal = statement["Condition"]["StringEquals"]
-            assert set(equal) <= keys, role
-            assert set(equal.values()) == {STACK}, role
+            tags = {key.partition(":ResourceTag/")[2]: value for key, value in equal.items()}
+            assert {key.partition(":ResourceTag/")[0] for key in equal} <= {"aws", "autoscaling", "ec2"}, role
+            assert tags in ({TAG_STACK: STACK}, {TAG_STACK: STACK, TAG_ROLE: role}), role
             assert set(statement["Condition"]) == {"StringEquals"}, role
-    assert seen >= {"autoscaling:CompleteLifecycleAction", "ec2:AssociateAddress"}
+    assert seen == OF_STACK
 
 
 def test_a_role_reads_its_own_parameters_and_no_other(statements: list[tuple[str, Statement]], mesh: MeshSpec) -> None:

@@ -78,7 +78,7 @@ def arrows(mesh: MeshSpec) -> set[Arrow]:
         wanted |= {(name, callee, 5432 if callee == "postgres" else 8000) for callee in service.calls}
     for envoy in envoys:
         wanted |= {(envoy, "control-plane", 18000), ("control-plane", envoy, 9902), ("monitoring", envoy, 9902)}
-    wanted.add(("monitoring", "control-plane", 18001))
+    wanted |= {(caller, "control-plane", 18001) for caller in ("monitoring", "control-plane")}
     wanted |= {("monitoring", name, 8000) for name, service in mesh.services.items() if service.metrics}
     # AWS's APIs and registries are 443, Ubuntu's package archive is 80.
     outside = public if mesh.network.nat == "none" else machines

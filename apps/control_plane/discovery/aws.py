@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from apps.common.aws import aws_client
 from apps.control_plane.discovery.auth_polls import IssuerPoll, LoginSecretsPoll, auth_of
 from apps.control_plane.discovery.judge import Judge
+from apps.control_plane.discovery.machines import Machine
 from apps.control_plane.discovery.polls import DocumentPoll, EdgeTlsPoll
 from apps.control_plane.discovery.readiness import ReadyProbe
 from apps.control_plane.discovery.regions import OWN, Gathering, OuterRegions
@@ -26,6 +27,7 @@ from apps.control_plane.discovery.reports import DocumentReport, FaultReport, Re
 from apps.control_plane.discovery.sweep import Sweeper
 from apps.control_plane.lifecycle import Duties, carry_out
 from apps.control_plane.renewal.wish import wish_of
+from model.contract import Role
 
 JITTER = 0.15
 LONGEST_PAUSE = 30.0
@@ -78,7 +80,7 @@ class SweepLoop:
             begun = time.monotonic()
             believed = self._sweeper.sweep()
             failures = 0 if believed else failures + 1
-            self.serve_waiting()
+            self.serve_waiting(fresh=believed)
             if believed and self._sweeper.region == OWN:
                 self._tell(SweepReport(seconds=round(time.monotonic() - begun, 4), cpu_seconds=round(time.process_time(), 3)))
             until = begun + pause_after(self._interval, failures) * random.uniform(1 - JITTER, 1 + JITTER)
@@ -86,21 +88,33 @@ class SweepLoop:
                 waiting = any(machine.waits_to_serve or machine.waits_to_end for machine in self._sweeper.machines or ())
                 time.sleep(min(left, READY_ROUND_SECONDS) if waiting else left)
                 if waiting:
-                    self.serve_waiting()
+                    self.serve_waiting(fresh=False)
 
-    def serve_waiting(self) -> None:
-        """Asks who is ready, tells who takes part, and only then completes actions: a drain is seen before it is over."""
+    def serve_waiting(self, *, fresh: bool) -> None:
+        """Asks who is ready, tells who takes part, and only then completes actions: a drain is seen before it is over.
+
+        `fresh` says that the machines were looked at just now.
+        """
         machines = self._sweeper.machines
         if machines is None:
             return
-        waiting = [machine for machine in machines if machine.waits_to_serve and machine.instance not in self._ready]
+        waiting = [m for m in machines if m.waits_to_serve and m.reachable and m.instance not in self._ready]
         self._ready |= self._probe.ready(waiting)
         self._ready &= {machine.instance for machine in machines}
         sightings = (machine.sighting(ready=machine.instance in self._ready) for machine in machines)
         self._gathering.share(self._sweeper.region, tuple(sighting for sighting in sightings if sighting))
-        for duty in self._duties.due(machines, ready=self._ready, now=time.monotonic()):
+        serving = self._serving_planes(machines) if fresh else None
+        for duty in self._duties.due(machines, ready=self._ready, now=time.monotonic(), serving=serving):
             if done := carry_out(duty, self._autoscaling):
                 self._tell(done)
+
+
+    def _serving_planes(self, machines: Sequence[Machine]) -> set[str]:
+        """Control planes that answer, asked only while one of them waits to end."""
+        planes = [machine for machine in machines if machine.role == Role.CONTROL_PLANE]
+        if not any(plane.waits_to_end for plane in planes):
+            return set()
+        return self._probe.ready([plane for plane in planes if plane.reachable])
 
 
 def poll_objects(document: DocumentPoll, edge_tls: EdgeTlsPoll, *, interval: float, tell: Callable[[Report], None]) -> None:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import yaml
 
+from apps.agent.claims import ATTACH_AS
 from local.machines.host import HostPaths, MachineHost
 from local.machines.machine import Health, MachineStatus
 from local.stacks import StackState, free_range, take_range
@@ -22,11 +23,6 @@ from local.stacks import StackState, free_range, take_range
 T = TypeVar("T")
 FACTS = "MESH_INSTANCE_ID={{ v1.instance_id }}\nMESH_ADDRESS={{ ds.meta_data.local_ipv4 }}\nMESH_LOOPBACK={{ ds.meta_data.local_ipv4 }}\n"
 MACHINE_ENV = FACTS + "MESH_ZONE={{ v1.availability_zone }}\n"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FakeVolume:
-    id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +36,11 @@ class FakeInstance:
     role: str = "service"
     service: str = "test"
     elastic_addresses: tuple[IPv4Address, ...] = ()
-    volumes: tuple[FakeVolume, ...] = ()
+    fixed_address: IPv4Address | None = None
+
+    @property
+    def address(self) -> IPv4Address:
+        return self.fixed_address or self.private_address
 
 
 @dataclass
@@ -116,6 +116,30 @@ class Rig:
 
     def pids(self) -> list[int]:
         return [int(path.name) for path in self.paths.processes.glob("*")]
+
+
+@dataclass
+class FakeEc2:
+    """EC2's API as far as the agent claims a volume by it: a volume is on one living machine at a time."""
+
+    cloud: FakeCloud
+    holders: dict[str, str] = field(default_factory=dict)
+
+    def describe_volumes(self, *, VolumeIds: list[str]) -> dict[str, Any]:
+        holder = self.holders.get(VolumeIds[0])
+        return {"Volumes": [{"Attachments": [{"InstanceId": holder}] if holder in self.cloud.known else []}]}
+
+    def attach_volume(self, *, VolumeId: str, InstanceId: str, Device: str) -> None:
+        assert Device == ATTACH_AS
+        self.holders[VolumeId] = InstanceId
+
+
+@pytest.fixture
+def ec2(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> FakeEc2:
+    """What the agents of the rig's machines take for EC2."""
+    fake = FakeEc2(rig.cloud)
+    monkeypatch.setattr("apps.agent.claims.aws_client", lambda _service, _env: fake)
+    return fake
 
 
 def processes_below(directory: Path) -> list[psutil.Process]:
