@@ -32,9 +32,9 @@ class Authority:
         secret = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         return builder.sign(self._key, hashes.SHA256()).public_bytes(PEM).decode(), secret.decode()
 
-    def issue_for_address(self, address: str) -> tuple[str, str]:
-        """For an edge that clients reach by its address."""
-        return self.issue(x509.IPAddress(ip_address(address)))
+    def issue_for_address(self, *addresses: str) -> tuple[str, str]:
+        """For edges that clients reach by their addresses."""
+        return self.issue(*(x509.IPAddress(ip_address(address)) for address in addresses))
 
     def issue_for_machine(self, role: Role, service: str) -> tuple[str, str]:
         """For a machine towards others of the mesh."""

@@ -17,7 +17,7 @@ from envoy_configs.bootstrap import BootstrapArgs, envoy_arguments, template
 from model.contract import Role
 
 CONTROL_PLANES = ("10.20.0.10", "10.20.1.10")
-ROLES = [(Role.EDGE, "edge"), (Role.SERVICE, "service-1"), (Role.DATABASE, "postgres")]
+ROLES = [(Role.EDGE, "edge"), (Role.OUTER_EDGE, "us-east-1"), (Role.SERVICE, "service-1"), (Role.DATABASE, "postgres")]
 
 
 def data_of(role: Role, service: str, **more: str) -> Any:
@@ -47,6 +47,11 @@ def test_the_node_says_who_and_where_it_is() -> None:
 def test_an_edge_can_say_on_which_further_addresses_it_listens() -> None:
     node = data_of(Role.EDGE, "edge", public_addresses="${MESH_PUBLIC_ADDRESS}")["node"]
     assert node["metadata"]["mesh"]["addresses"] == "${MESH_PUBLIC_ADDRESS}"
+
+
+def test_edges_say_where_their_own_keys_are_which_no_control_plane_sends() -> None:
+    for role, service in ((Role.EDGE, "edge"), (Role.OUTER_EDGE, "us-east-1")):
+        assert data_of(role, service)["node"]["metadata"]["mesh"]["tls"] == "${MESH_ROOT}/run/mesh/tls"
 
 
 def test_admin_listens_on_loopback_only() -> None:
@@ -97,9 +102,10 @@ def test_connections_leave_from_the_machines_own_address() -> None:
     assert data["cluster_manager"]["upstream_bind_config"]["source_address"] == {"address": "${MESH_ADDRESS}", "port_value": 0}
 
 
-def test_only_the_edge_has_an_overload_manager() -> None:
+def test_only_edges_have_an_overload_manager() -> None:
     """R2, R3."""
     overload = data_of(Role.EDGE, "edge")["overload_manager"]
+    assert data_of(Role.OUTER_EDGE, "us-east-1")["overload_manager"] == overload
     assert overload["refresh_interval"] == "0.250s"
     (heap,) = (monitor["typed_config"] for monitor in overload["resource_monitors"] if monitor["name"].endswith("fixed_heap"))
     assert heap["max_heap_size_bytes"] == str(1 << 30)

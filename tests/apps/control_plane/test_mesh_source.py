@@ -12,6 +12,7 @@ from apps.control_plane.metrics import Metrics
 from apps.control_plane.model import Endpoint, EndpointState, Issuer, LoginSecrets, TlsKeyPair, World
 from apps.control_plane.node import Node
 from model.contract import NodeId, Role
+from model.edge import OuterSpec
 from model.spec import MeshSpec
 
 IMAGE = {"build": "apps/http_service"}
@@ -79,6 +80,25 @@ def test_only_nodes_that_depend_on_a_changed_group_are_built_anew(source: MeshSo
     assert after["back"] is not before["back"]
     unchanged = [url for url in type_urls.PUSH_ORDER if after["front"].version(url) == before["front"].version(url)]  # type: ignore[union-attr]
     assert set(type_urls.PUSH_ORDER) - set(unchanged) == {type_urls.ENDPOINT}
+
+
+def test_an_edge_that_joins_concerns_outer_edges_and_no_service(source: MeshSource) -> None:
+    outer = node(Role.OUTER_EDGE, "us-east-1", 4)
+    source.show(beyond(world(machine("edge", 1))))
+    before = {item: source.snapshot_for(item) for item in (outer, FRONT)}
+    source.show(beyond(world(machine("edge", 1), machine("edge", 2))))
+    assert source.snapshot_for(outer) is not before[outer]
+    assert source.snapshot_for(FRONT) is before[FRONT]
+    joined = source.snapshot_for(outer)
+    source.show(beyond(world(machine("edge", 1), machine("edge", 2), machine("front", 3))))
+    assert source.snapshot_for(outer) is joined
+
+
+def beyond(inner: World) -> World:
+    """The same with outer edges."""
+    region = OuterSpec.model_validate({"region": "us-east-1", "cidr": "127.21.0.0/16"})
+    edge = inner.spec.edge.model_copy(update={"outer": [region]})
+    return replace(inner, spec=inner.spec.model_copy(update={"edge": edge}))
 
 
 def test_a_new_certificate_concerns_edges_only(source: MeshSource) -> None:

@@ -227,9 +227,7 @@ def test_a_drain_is_told_before_its_action_is_completed(stack: Any, environment:
     asyncio.run(scenario())
 
 
-def test_a_launching_machine_takes_part_once_it_answers_ready(
-    stack: Any, environment: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_launching_machine_takes_part_once_it_answers_ready(stack: Any, environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AutoScalingResponse, "complete_lifecycle_action", lambda _: EmptyResult(), raising=False)
     ready = threading.Event()
 

@@ -72,13 +72,13 @@ class Host:
         self.start("control-plane", [sys.executable, "-m", "apps.control_plane", *words], **environment)
         self.wait_for(lambda: self.console.get("/ready").status_code == 200)
 
-    def start_envoy(self, role: Role, service: str, instance: str, address: str, *, root: Path | None = None) -> None:
-        """With mutual TLS to the control plane where the machine has a root with keys."""
+    def start_envoy(self, role: Role, service: str, instance: str, address: str, *, root: Path | None = None, plain: bool = False) -> None:
+        """With mutual TLS to the control plane where the machine has a root with keys, unless `plain`."""
         args = BootstrapArgs(role=role, service=service, domain=DOMAIN, control_planes=(CONTROL_PLANE,))
         facts = {"MESH_INSTANCE_ID": instance, "MESH_ADDRESS": address, "MESH_LOOPBACK": address, "MESH_ZONE": "local"}
         config = yaml.safe_load(render(template(args), {**facts, "MESH_ROOT": str(root or "")}, source="envoy.yaml"))
         for cluster in config["static_resources"]["clusters"]:
-            if cluster["name"] == "xds" and root is None:
+            if cluster["name"] == "xds" and (root is None or plain):
                 del cluster["transport_socket"]
         path = self.directory / f"{instance}.yaml"
         path.write_text(yaml.safe_dump(config))
@@ -89,8 +89,8 @@ class Host:
         facts |= {"HOST": address, "PORT": str(APP), "MESH_EGRESS_URL": f"http://{address}:{contract.EGRESS_PORT}"}
         self.start(f"app-{instance}", [sys.executable, "-m", "apps.http_service"], **facts)
 
-    def client(self) -> httpx.Client:
-        return httpx.Client(base_url=f"https://{EDGE}:{HTTPS}", verify=self._trust, timeout=5)
+    def client(self, edge: str = EDGE) -> httpx.Client:
+        return httpx.Client(base_url=f"https://{edge}:{HTTPS}", verify=self._trust, timeout=5)
 
     def metrics(self) -> str:
         return self.console.get("/metrics").text
@@ -151,6 +151,8 @@ def mesh_of(*prefixes: str) -> dict[str, Any]:
 
 class StandaloneMesh(Host):
     """A mesh that follows two files."""
+
+    mesh_of = staticmethod(mesh_of)
 
     def write(self, name: str, data: object) -> None:
         fresh = self.directory / f".{name}"

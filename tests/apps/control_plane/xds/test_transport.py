@@ -98,7 +98,12 @@ def test_a_certificate_of_the_node_s_role_and_service_is_served(secured: Any, co
 
 @pytest.mark.parametrize(
     "names",
-    [("spiffe://dev.mesh.internal/service/other",), ("spiffe://dev.mesh.internal/edge/service-1",), ("localhost",), (SPIFFE, "spiffe://dev.mesh.internal/edge/edge")],
+    [
+        ("spiffe://dev.mesh.internal/service/other",),
+        ("spiffe://dev.mesh.internal/edge/service-1",),
+        ("localhost",),
+        (SPIFFE, "spiffe://dev.mesh.internal/edge/edge"),
+    ],
     ids=["another service's", "another role's", "none", "two"],
 )
 def test_a_certificate_with_another_identity_is_denied_and_counted(secured: Any, connect: Any, names: tuple[str, ...]) -> None:
