@@ -113,8 +113,8 @@ def test_outer_edges_change_nothing_of_the_machines_that_were_there_but_the_cont
     assert {name[1] for name in before if before[name] != after.get(name)} == {
         "control-plane-policy",  # hooks of groups there
         "document-mesh",
-        "identity-instance",  # where it may send browsers back to
-        "monitoring-instance",  # where it looks for machines
+        "identity-template",  # where it may send browsers back to
+        "monitoring-template",  # where it looks for machines
         "tls-edge-tls",  # the addresses of all edges
     }
 
@@ -148,5 +148,5 @@ def test_each_range_of_a_party_counts_as_a_rule() -> None:
     sides = ("north", "south", "east", "west")
     names = [f"{area}-{side}-{number}" for area in ("eu", "us", "ap") for side in sides for number in range(1, 6)]
     many = [{**OUTER[0], "region": name, "cidr": f"10.{number}.0.0/16"} for number, name in enumerate(names, start=100)]
-    with pytest.raises(ValueError, match="security group 'edge' needs 62 rules in, the quota is 60"):
+    with pytest.raises(ValueError, match="security group 'control-plane' needs 63 rules in, the quota is 60"):
         firewall_rules.rules(mesh(*many))
