@@ -245,6 +245,7 @@ def _envoy_template(facts: StackFacts, role: Role, service: str, *, public_addre
         service=service,
         domain=facts.mesh.domain,
         control_planes=facts.control_planes,
+        origin=role is Role.EDGE and bool(facts.mesh.edge.outer),
         public_addresses=public_addresses,
     )
     return {bootstrap.TEMPLATE_NAME: bootstrap.template(args)}

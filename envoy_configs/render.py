@@ -81,7 +81,13 @@ def render(stack: str, spec: MeshSpec) -> dict[str, str]:
         loopback = endpoint.address if spec.is_local else "127.0.0.1"
         facts = {"address": endpoint.address, "loopback": loopback, "zone": endpoint.zone}
         resources = builder.resources_for(Node(NodeId(endpoint.role, endpoint.service, endpoint.instance), facts))
-        args = BootstrapArgs(role=endpoint.role, service=endpoint.service, domain=spec.domain, control_planes=control_planes)
+        args = BootstrapArgs(
+            role=endpoint.role,
+            service=endpoint.service,
+            domain=spec.domain,
+            control_planes=control_planes,
+            origin=endpoint.role is Role.EDGE and bool(spec.edge.outer),
+        )
         document: dict[str, Any] = {"bootstrap": as_data(bootstrap(args))}
         for title, type_url in _SECTIONS:
             if named := resources[type_url]:

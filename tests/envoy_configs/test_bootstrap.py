@@ -20,7 +20,7 @@ CONTROL_PLANES = ("10.20.0.10", "10.20.1.10")
 ROLES = [(Role.EDGE, "edge"), (Role.OUTER_EDGE, "us-east-1"), (Role.SERVICE, "service-1"), (Role.DATABASE, "postgres")]
 
 
-def data_of(role: Role, service: str, **more: str) -> Any:
+def data_of(role: Role, service: str, **more: Any) -> Any:
     args = BootstrapArgs(role=role, service=service, domain="dev.mesh.internal", control_planes=CONTROL_PLANES, **more)
     return yaml.safe_load(template(args))
 
@@ -114,6 +114,18 @@ def test_only_edges_have_an_overload_manager() -> None:
     assert triggers["stop_accepting_requests"]["threshold"] == {"value": 0.98}
     assert triggers["reduce_timeouts"]["scaled"] == {"scaling_threshold": 0.8, "saturation_threshold": 0.95}
     assert "overload_manager" not in data_of(Role.SERVICE, "service-1")
+
+
+def test_only_clients_are_cut_off_for_requests_that_they_reset() -> None:
+    """What a proxy resets, one of its clients has; the others share the connection."""
+
+    def borne(data: Any) -> bool:
+        return any("overload" in layer["static_layer"] for layer in data["layered_runtime"]["layers"])
+
+    assert not borne(data_of(Role.EDGE, "edge"))
+    assert not borne(data_of(Role.OUTER_EDGE, "us-east-1"))
+    assert borne(data_of(Role.EDGE, "edge", origin=True))
+    assert borne(data_of(Role.SERVICE, "service-1"))
 
 
 def test_every_listener_and_cluster_has_small_buffers() -> None:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -254,7 +254,8 @@ class Lab:
     def _start(self, endpoint: Endpoint, world: World) -> None:
         address, node = endpoint.address, NodeId(endpoint.role, endpoint.service, endpoint.instance)
         facts = {"address": address, "loopback": address, "zone": endpoint.zone, "tls": str(self._identity(endpoint))}
-        config = bootstrap(BootstrapArgs(role=node.role, service=node.service, domain=self.spec.domain, control_planes=("127.0.0.1",)))
+        args = BootstrapArgs(role=node.role, service=node.service, domain=self.spec.domain, control_planes=("127.0.0.1",))
+        config = bootstrap(replace(args, origin=node.role is Role.EDGE and bool(self.spec.edge.outer)))
         config.ClearField("dynamic_resources")
         resources = resources_for(world, Node(node, facts))
         kept = [cluster for cluster in config.static_resources.clusters if cluster.name in ("admin", LOCAL_CLUSTER)]

@@ -1,15 +1,19 @@
 """What clients of an outer edge see while edges of the origin go, and while all of them are away."""
 
 import signal
+import socket
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
+from h2.connection import H2Connection
 
 from model.contract import Role
 
@@ -101,6 +105,37 @@ def test_a_clients_request_for_the_path_of_the_checks_is_a_request_like_any_othe
     assert client.get("/healthcheck", headers={"user-agent": "Envoy/HC"}).json()["path"] == "/healthcheck"
     double.lab.wait_for_log(double.edges[0], '"path":"/healthcheck"')
     assert double.lab.log(double.edges[0]).read_text().count('"path":"/healthcheck"') == 1, "checks are not logged, the request is"
+
+
+def test_a_client_that_resets_all_it_asks_for_ends_its_own_connection_and_no_other(double: Any, fresh: Any) -> None:
+    """Its requests share connections with everybody's, from the outer edge to the origin and from there to the sidecar."""
+    client = fresh(double)
+    assert {client.get("/web").status_code for _ in range(12)} == {200}
+    (app,) = double.lab.apps.values()
+    app.delay = 0.2
+    made = [double.count("cluster.origin.upstream_cx_total"), double.count("cluster.web.upstream_cx_total", *double.edges)]
+    passed = double.count("http.edge-origin.downstream_rq_rx_reset", *double.edges)
+    for _ in range(4):
+        reset_requests(double, 300)
+    assert double.count("http.edge-origin.downstream_rq_rx_reset", *double.edges) - passed > 750
+    assert made == [double.count("cluster.origin.upstream_cx_total"), double.count("cluster.web.upstream_cx_total", *double.edges)]
+
+
+def reset_requests(double: Any, count: int) -> None:
+    """One connection that resets each request once the origin has it; the outer edge ends it for that."""
+    outer = double.outers[0]
+    trust = ssl.create_default_context(cafile=str(double.lab.directory / "ca.pem"))
+    trust.set_alpn_protocols(["h2"])
+    connection = H2Connection()
+    connection.initiate_connection()
+    asked = [(":method", "GET"), (":scheme", "https"), (":path", "/web"), (":authority", outer)]
+    with trust.wrap_socket(socket.create_connection((outer, 8443), timeout=5), server_hostname=outer) as client, suppress(OSError):
+        for stream in range(1, 2 * count, 2):
+            connection.send_headers(stream, asked, end_stream=True)
+            client.sendall(connection.data_to_send())
+            time.sleep(0.002)
+            connection.reset_stream(stream)
+            client.sendall(connection.data_to_send())
 
 
 def test_no_request_fails_while_an_edge_of_the_origin_dies(double: Any, fresh: Any) -> None:
