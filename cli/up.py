@@ -121,10 +121,14 @@ def _report(session: Session, machines: Sequence[MachineView], seconds: float) -
     line()
     services: dict[str, dict[str, str | None]] = outputs.get("services", {})
     prefixes = [service["prefix"] for service in services.values() if service.get("prefix")]
+    prefix = prefixes[0] if prefixes else ""
     for url in outputs.get("edgeUrls", []):
-        line(f"  {url}{prefixes[0] if prefixes else ''}")
+        line(f"  {url}{prefix}")
+    for region, urls in outputs.get("outerEdgeUrls", {}).items():
+        for url in urls:
+            line(f"  {url}{prefix}   by the outer edge in {region}")
     if outputs.get("edgeUrls") and prefixes:
-        line(f"\n  curl --cacert {session.ca_file} {outputs['edgeUrls'][0]}{prefixes[0]}")
+        line(f"\n  curl --cacert {session.ca_file} {outputs['edgeUrls'][0]}{prefix}")
     line(f"  {session.words('smoke')}   {session.words('status')}   {session.words('down')}")
     err.print(f"up after {seconds:.1f} s", markup=False)
 

@@ -9,8 +9,8 @@ from pulumi import Input, Output, ResourceOptions
 
 from components.machine_group import LAUNCH_FIRST, MachineGroup, MachineGroupArgs
 from components.machine_settings import MachineSettings
-from components.network import Zone
 from components.tags import StackTags
+from components.vpc import PublicZone
 from model.contract import Role
 
 SERVICE = "edge"
@@ -20,6 +20,10 @@ SERVICE = "edge"
 class EdgeAddressesArgs:
     count: int
     """How many edges there are."""
+    role: Role = Role.EDGE
+    """Or that of outer edges."""
+    service: str = SERVICE
+    """Of outer edges their region."""
     tags: StackTags
 
 
@@ -37,7 +41,7 @@ class EdgeAddresses(pulumi.ComponentResource):
             aws.ec2.Eip(
                 f"{name}-{number}",
                 domain="vpc",
-                tags=args.tags.of_machine(f"{name}-{number}", Role.EDGE, SERVICE),
+                tags=args.tags.of_machine(f"{name}-{number}", args.role, args.service),
                 opts=ResourceOptions(parent=self),
             )
             for number in range(args.count)
@@ -49,7 +53,11 @@ class EdgeAddresses(pulumi.ComponentResource):
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeArgs:
-    zones: list[Zone]
+    zones: Sequence[PublicZone]
+    role: Role = Role.EDGE
+    """Or that of outer edges."""
+    service: str = SERVICE
+    """Of outer edges their region."""
     user_data: Sequence[Input[str]]
     """User data of each edge; each names the address that its machine takes."""
     settings: MachineSettings
@@ -74,8 +82,8 @@ class Edge(pulumi.ComponentResource):
             MachineGroup(
                 f"{name}-{number}",
                 MachineGroupArgs(
-                    role=Role.EDGE,
-                    service=SERVICE,
+                    role=args.role,
+                    service=args.service,
                     subnets=[args.zones[number % len(args.zones)].public.id],
                     fewest=1,
                     most=1,

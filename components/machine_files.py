@@ -52,20 +52,21 @@ class StackFacts:
 
     stack: str
     region: str
+    """Where the machines are that these facts are for."""
     mesh: MeshSpec
     control_planes: tuple[str, ...]
     """Addresses of the control planes."""
 
 
-def edge(facts: StackFacts, built: Built) -> MachineFiles:
-    """An edge; its address is its own only where all machines are one host's."""
+def edge(facts: StackFacts, built: Built, *, role: Role = Role.EDGE, service: str = "edge") -> MachineFiles:
+    """An edge, or an outer one; its address is its own only where all machines are one host's."""
     mesh = facts.mesh
     public = built.public_ip if mesh.is_local else ""
-    compose = compose_files.edge(_containers(facts, Role.EDGE, "edge", built), envoy=ContainerImage(ref=mesh.machines.images.envoy))
+    compose = compose_files.edge(_containers(facts, role, service, built), envoy=ContainerImage(ref=mesh.machines.images.envoy))
     return MachineFiles(
         compose=compose,
-        agent={**_keys(facts, Role.EDGE, "edge"), "allocation": built.allocation},
-        templates=_envoy_template(facts, Role.EDGE, "edge", public_addresses=public),
+        agent={**_keys(facts, role, service), "allocation": built.allocation},
+        templates=_envoy_template(facts, role, service, public_addresses=public),
         lowest_port=min(mesh.edge.https, mesh.edge.http, FIRST_UNPRIVILEGED_PORT),
         certificate=built.certificate,
         own_loopback=mesh.is_local,
@@ -244,6 +245,7 @@ def _envoy_template(facts: StackFacts, role: Role, service: str, *, public_addre
         service=service,
         domain=facts.mesh.domain,
         control_planes=facts.control_planes,
+        origin=role is Role.EDGE and bool(facts.mesh.edge.outer),
         public_addresses=public_addresses,
     )
     return {bootstrap.TEMPLATE_NAME: bootstrap.template(args)}

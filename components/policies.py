@@ -76,9 +76,12 @@ def attach_volume(region: str, stack: str, role: str) -> list[Statement]:
     ]
 
 
-def control(region: str, stack: str, bucket_arn: str) -> list[Statement]:
-    """May read the mesh document, share state with its replica, see machines, and finish the lifecycle hooks of the stack's groups."""
-    groups = [f"arn:aws:autoscaling:{region}:*:autoScalingGroup:*:autoScalingGroupName/*"]
+def control(regions: Sequence[str], stack: str, bucket_arn: str) -> list[Statement]:
+    """May read the mesh document, share state with its replica, see machines, and finish the lifecycle hooks of the stack's groups.
+
+    The groups are in `regions`: the stack's own and those of outer edges.
+    """
+    groups = [f"arn:aws:autoscaling:{region}:*:autoScalingGroup:*:autoScalingGroupName/*" for region in regions]
     finish = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:SetInstanceHealth"]
     return [
         _allow(["s3:GetObject"], [f"{bucket_arn}/documents/*"]),

@@ -18,6 +18,8 @@ METRICS_PORT = 9902
 """`/stats/prometheus` and `/ready` of an Envoy, on the machine's address."""
 ORIGIN_PORT = 8444
 """Where an origin edge accepts outer edges (mutual TLS)."""
+WARMTH_PORT = 8445
+"""By which an outer edge keeps its connections to the origin, on the machine's loopback."""
 XDS_PORT = 18000
 CONSOLE_PORT = 18001
 """The control plane's `/metrics` and `/ready`, plain HTTP."""
@@ -88,7 +90,7 @@ class Role(StrEnum):
     IDENTITY = "identity"
 
 
-RESERVED_SERVICE_NAMES = frozenset({"postgres", "edge", "control-plane", "monitoring", "identity"})
+RESERVED_SERVICE_NAMES = frozenset({"postgres", "edge", "outer-edge", "control-plane", "monitoring", "identity"})
 
 
 @dataclass(frozen=True)

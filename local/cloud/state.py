@@ -17,6 +17,7 @@ class MachineInstance:
     """`running` from launch on, `stopped`, or `terminated` (kept for two minutes)."""
     private_address: IPv4Address
     """The primary one. Also of a terminated instance: the address it had."""
+    region: str
     zone: str
     subnet_id: str
     launched_by: str | None
@@ -82,6 +83,7 @@ def _instance(ec2: Any, found: Any, member: Any) -> MachineInstance:
         id=found.id,
         state=found.state,
         private_address=IPv4Address(found.last_address),
+        region=ec2.region_name,
         zone=found.placement.zone,
         subnet_id=found.subnet_id,
         launched_by=tags.get("aws:autoscaling:groupName"),

@@ -24,6 +24,9 @@ class Instance(Protocol):
         """Where the machine is reached: its fixed address where it has one."""
 
     @property
+    def region(self) -> str: ...
+
+    @property
     def zone(self) -> str: ...
 
     @property

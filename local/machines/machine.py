@@ -44,10 +44,9 @@ class MachineStatus:
 class Machine:
     """Boots when told, then looks after itself until it is stopped or killed."""
 
-    def __init__(self, instance: Instance, context: MachineContext, *, region: str, changed: Callable[[], None]) -> None:
+    def __init__(self, instance: Instance, context: MachineContext, *, changed: Callable[[], None]) -> None:
         self.context = context
         self._instance = instance
-        self._region = region
         self._changed = changed
         self._runners: dict[str, ServiceRunner] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -106,7 +105,7 @@ class Machine:
             instance_id=self._instance.id,
             address=str(IPv4Address(self._instance.private_address)),
             zone=self._instance.zone,
-            region=self._region,
+            region=self._instance.region,
         )
         root = self.context.root
         read_user_data(self._instance.user_data, facts).write(root)

@@ -203,18 +203,16 @@ def _peering_outputs(_: Call, peering: dict[str, Any]) -> Properties | None:
 
 
 def _accept_peering(call: Call) -> str:
-    """The connection of the other side takes a moment to show in this region."""
+    """The connection of the other side takes a moment to show in this region. One that is active was accepted by a killed run."""
     ec2, peering_id = call.client("ec2"), str(call.inputs["vpcPeeringConnectionId"])
     deadline = time.monotonic() + 10
-    while not ec2.describe_vpc_peering_connections(Filters=[{"Name": "vpc-peering-connection-id", "Values": [peering_id]}])[
-        "VpcPeeringConnections"
-    ]:
+    while not (found := ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[peering_id])["VpcPeeringConnections"]):
         if time.monotonic() > deadline:
             raise ValueError(
                 f"vpcPeeringConnectionId {peering_id}: no such peering connection in {call.region}; set peerRegion on its requester"
             )
         time.sleep(0.1)
-    if call.inputs.get("autoAccept"):
+    if call.inputs.get("autoAccept") and found[0]["Status"]["Code"] != "active":
         ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=peering_id)
     if call.inputs.get("tags"):
         ec2.create_tags(Resources=[peering_id], Tags=[{"Key": key, "Value": value} for key, value in call.inputs["tags"].items()])

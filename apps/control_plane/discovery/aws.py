@@ -1,8 +1,8 @@
 """The discovery child, `python -m apps.control_plane.discovery.aws`: asks AWS, writes reports to stdout, ends with its stdin.
 
-A process of its own because the SDK costs memory and CPU that the push path must not pay. Four threads: one sweeps machines
-and does lifecycle duties, one polls the document and the certificates, one asks for what logins and tokens need, one renews
-by ACME; a slow EC2, issuer or authority never delays a route change.
+A process of its own because the SDK costs memory and CPU that the push path must not pay. Its threads: one for each region
+of the stack sweeps machines and does lifecycle duties, one polls the document and the certificates, one asks for what logins
+and tokens need, one renews by ACME; a slow EC2, issuer or authority never delays a route change.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from apps.control_plane.discovery.judge import Judge
 from apps.control_plane.discovery.machines import Machine
 from apps.control_plane.discovery.polls import DocumentPoll, EdgeTlsPoll
 from apps.control_plane.discovery.readiness import ReadyProbe
-from apps.control_plane.discovery.reports import DocumentReport, EndpointsReport, FaultReport, Report, SweepReport, to_line
+from apps.control_plane.discovery.regions import OWN, Gathering, OuterRegions
+from apps.control_plane.discovery.reports import DocumentReport, FaultReport, Report, SweepReport, to_line
 from apps.control_plane.discovery.sweep import Sweeper
 from apps.control_plane.lifecycle import Duties, carry_out
 from apps.control_plane.renewal.wish import wish_of
@@ -46,26 +47,41 @@ def pause_after(interval: float, failures: int) -> float:
 
 
 class SweepLoop:
-    """Sweeps for ever; between sweeps it serves machines that a hook holds."""
+    """Sweeps one region; between sweeps it serves machines that a hook holds."""
 
-    def __init__(self, sweeper: Sweeper, duties: Duties, autoscaling: object, *, interval: float, tell: Callable[[Report], None]) -> None:
+    def __init__(
+        self,
+        sweeper: Sweeper,
+        duties: Duties,
+        autoscaling: object,
+        *,
+        interval: float,
+        tell: Callable[[Report], None],
+        gathering: Gathering,
+    ) -> None:
         self._sweeper = sweeper
         self._duties = duties
         self._autoscaling = autoscaling
         self._interval = interval
         self._tell = tell
+        self._gathering = gathering
         self._probe = ReadyProbe()
         self._ready: set[str] = set()
-        self._told: EndpointsReport | None = None
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Lets `run` return soon."""
+        self._stopped.set()
 
     def run(self) -> None:
+        """Sweeps until stopped."""
         failures = 0
-        while True:
+        while not self._stopped.is_set():
             begun = time.monotonic()
             believed = self._sweeper.sweep()
             failures = 0 if believed else failures + 1
             self.serve_waiting(fresh=believed)
-            if believed:
+            if believed and self._sweeper.region == OWN:
                 self._tell(SweepReport(seconds=round(time.monotonic() - begun, 4), cpu_seconds=round(time.process_time(), 3)))
             until = begun + pause_after(self._interval, failures) * random.uniform(1 - JITTER, 1 + JITTER)
             while (left := until - time.monotonic()) > 0:
@@ -86,10 +102,7 @@ class SweepLoop:
         self._ready |= self._probe.ready(waiting)
         self._ready &= {machine.instance for machine in machines}
         sightings = (machine.sighting(ready=machine.instance in self._ready) for machine in machines)
-        report = EndpointsReport(endpoints=tuple(sighting for sighting in sightings if sighting))
-        if report != self._told:
-            self._tell(report)
-            self._told = report
+        self._gathering.share(self._sweeper.region, tuple(sighting for sighting in sightings if sighting))
         serving = self._serving_planes(machines) if fresh else None
         for duty in self._duties.due(machines, ready=self._ready, now=time.monotonic(), serving=serving):
             if done := carry_out(duty, self._autoscaling):
@@ -183,11 +196,18 @@ def main() -> None:
             sys.stdout.buffer.flush()
 
     env = os.environ
-    ec2, autoscaling, s3, ssm = (aws_client(name, env) for name in ("ec2", "autoscaling", "s3", "ssm"))
+    s3, ssm = (aws_client(name, env) for name in ("s3", "ssm"))
     threading.Thread(target=end_with_parent, daemon=True).start()
-    sweeper = Sweeper(ec2, autoscaling, stack=options.stack, judge=Judge(inside=options.inside), fault=tell)
-    duties = Duties(drain=timedelta(seconds=options.drain_seconds))
-    loop = SweepLoop(sweeper, duties, autoscaling, interval=options.sweep_seconds, tell=tell)
+    gathering = Gathering(tell)
+
+    def sweeps_of(region: str) -> SweepLoop:
+        there = env if region == OWN else {**env, "AWS_REGION": region}
+        ec2, autoscaling = (aws_client(name, there) for name in ("ec2", "autoscaling"))
+        # This process is a machine of the stack's own region alone: any other may be empty.
+        judge = Judge(inside=options.inside and region == OWN)
+        sweeper = Sweeper(ec2, autoscaling, stack=options.stack, judge=judge, fault=tell, region=region)
+        duties = Duties(drain=timedelta(seconds=options.drain_seconds))
+        return SweepLoop(sweeper, duties, autoscaling, interval=options.sweep_seconds, tell=tell, gathering=gathering)
 
     document, edge_tls = DocumentPoll(s3, bucket=options.bucket), EdgeTlsPoll(ssm, stack=options.stack)
 
@@ -195,7 +215,8 @@ def main() -> None:
     start(lambda: poll_objects(document, edge_tls, interval=options.document_seconds, tell=tell))
     start(lambda: keep_certificate(document, stack=options.stack, bucket=options.bucket, tell=tell))
     start(lambda: poll_auth(document, issuer, secrets, tell=tell))
-    loop.run()
+    start(OuterRegions(lambda: document.text, sweeps_of, gathering, start).follow)
+    sweeps_of(OWN).run()
 
 
 if __name__ == "__main__":

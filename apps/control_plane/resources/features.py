@@ -1,7 +1,7 @@
 """The edge's features in the order in which a request meets their filters."""
 
 from apps.control_plane.resources.authorizer import Authorizer
-from apps.control_plane.resources.bridge import Bridge
+from apps.control_plane.resources.bridge import Bridge, Http1
 from apps.control_plane.resources.claims import ClaimHeaders, Require
 from apps.control_plane.resources.cors import Cors
 from apps.control_plane.resources.csrf import Csrf
@@ -32,8 +32,12 @@ FEATURES: tuple[Feature, ...] = (
     Require(),
     Authorizer(),
     ClaimRateLimits(),
+    Http1(),
     Bridge(),
 )
 """Order: first what writes on every answer (security headers, CORS, so that scripts can read refusals), then what costs
 least and refuses most (limits by address, CSRF), then who it is (login, JWT, RBAC, external authorizer), then limits by
 who it is, then what changes the request (bridge)."""
+
+OUTER_FEATURES = tuple(feature for feature in FEATURES if feature.at_outer)
+"""What outer edges do; who comes, how often, and what becomes of the request is judged by the origin alone, exactly once."""

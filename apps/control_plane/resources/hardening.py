@@ -32,6 +32,8 @@ class PlainRequests(Feature):
     sidecar taken for sick.
     """
 
+    at_outer = True
+
     def routes(self, world: World) -> Iterable[Route]:
         yield no_plain_host()
         yield _refusal("no plain length", HeaderMatcher(name="content-length", string_match=_all_of("[0-9]{16,}")))
@@ -53,6 +55,8 @@ def _all_of(regex: str) -> StringMatcher:
 
 class SecurityHeaders(Feature):
     """The first filter, so that its headers are on every answer, also on refusals of the filters behind it."""
+
+    at_outer = True
 
     def filters(self, world: World) -> Iterable[HttpFilter]:
         absent = HeaderValueOption.ADD_IF_ABSENT

@@ -1,7 +1,7 @@
 """Route configurations: the edge by path, a sidecar's egress by authority, its ingress to the one app."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
@@ -21,9 +21,11 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 from apps.control_plane.model import World
 from apps.control_plane.resources import bridge, http, names, retries, websocket
-from apps.control_plane.resources.features import FEATURES
+from apps.control_plane.resources.feature import Feature
+from apps.control_plane.resources.features import FEATURES, OUTER_FEATURES
 from apps.control_plane.resources.hardening import no_plain_host
 from apps.control_plane.resources.maintenance import open_to_all
+from apps.control_plane.resources.origin import towards
 from apps.control_plane.resources.protos import duration, pack, seconds, set_header
 from model.edge import RouteSpec
 from model.spec import MeshSpec, ServiceSpec
@@ -39,6 +41,16 @@ _GRPC_IDLE_TIMEOUT = timedelta(hours=1)
 
 
 def edge(world: World) -> RouteConfiguration:
+    """What clients may ask for, and which service answers."""
+    return _table(world, FEATURES, outer=False)
+
+
+def outer(world: World) -> RouteConfiguration:
+    """The same for an outer edge: what its own features do not answer, the origin does."""
+    return _table(world, OUTER_FEATURES, outer=True)
+
+
+def _table(world: World, features: Sequence[Feature], *, outer: bool) -> RouteConfiguration:
     """For every host the features' own routes, then longest prefix first; a path that no route has is answered 404.
 
     A domain that routes name has its own and those that name none; its own win where the prefixes are the same.
@@ -51,10 +63,11 @@ def edge(world: World) -> RouteConfiguration:
         hosts[domain] = VirtualHost(name=domain, domains=[domain])
     for host in hosts.values():
         for feature in FEATURES:
-            host.routes.extend(feature.routes(world))
+            host.routes.extend(towards(own) if outer and feature not in features else own for own in feature.routes(world))
     for route, service in routed:
-        for built in _edge_routes(world, route, service):
-            _apply_features(world, service, route, built)
+        for found in _edge_routes(world, route, service):
+            built = towards(found) if outer else found
+            _apply_features(features, world, service, route, built)
             for domain in route.domains or hosts:
                 hosts[domain].routes.append(built)
     return RouteConfiguration(name=names.EDGE_ROUTES, virtual_hosts=hosts.values(), ignore_port_in_host_matching=True)
@@ -136,9 +149,9 @@ def _http_routes(route: RouteSpec, service: str) -> Iterable[Route]:
         yield result
 
 
-def _apply_features(world: World, service: str, route: RouteSpec, built: Route) -> None:
+def _apply_features(features: Sequence[Feature], world: World, service: str, route: RouteSpec, built: Route) -> None:
     route = open_to_all(route)
-    for feature in FEATURES:
+    for feature in features:
         for name, config in feature.of_route(world, service, route).items():
             built.typed_per_filter_config[name].CopyFrom(pack(config))
         feature.change_route(world, service, route, built)

@@ -208,3 +208,15 @@ def test_an_interface_endpoint_has_addresses_of_its_subnets(account: Any) -> Non
     )["VpcEndpoint"]
     (shown,) = account.ec2.describe_network_interfaces(NetworkInterfaceIds=made["NetworkInterfaceIds"])["NetworkInterfaces"]
     assert ip_address(shown["PrivateIpAddress"]) in ip_network("127.77.24.0/28")
+
+
+def test_machines_of_every_region_are_seen_with_their_region(account: Any) -> None:
+    far = account.client("ec2", "us-west-2")
+    vpc = far.create_vpc(CidrBlock="127.77.128.0/20")["Vpc"]["VpcId"]
+    subnet = far.create_subnet(VpcId=vpc, CidrBlock="127.77.128.0/24", AvailabilityZone="us-west-2a")["Subnet"]["SubnetId"]
+    near = account.run(SubnetId=account.subnets[0])["InstanceId"]
+    launch = {"ImageId": "ami-0123456789abcdef0", "InstanceType": "t3.small", "MinCount": 1, "MaxCount": 1}
+    other = far.run_instances(SubnetId=subnet, **launch)["Instances"][0]
+    regions = {machine.id: (machine.region, machine.zone) for machine in account.cloud.instances()}
+    assert regions[near] == ("eu-central-1", "eu-central-1a")
+    assert regions[other["InstanceId"]] == ("us-west-2", "us-west-2a")

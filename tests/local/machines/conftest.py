@@ -31,6 +31,7 @@ class FakeInstance:
     private_address: IPv4Address
     user_data: bytes
     state: str = "running"
+    region: str = "eu-central-1"
     zone: str = "eu-central-1a"
     role: str = "service"
     service: str = "test"
@@ -163,7 +164,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="machines")
     thread.start()
-    host = MachineHost(cloud, paths, region="eu-central-1", cloud={"AWS_REGION": "eu-central-1"})
+    host = MachineHost(cloud, paths, cloud=lambda region: {"AWS_REGION": region})
     rig = Rig(cloud=cloud, host=host, paths=paths, network=network, loop=loop)
     try:
         rig.run(host.start())
