@@ -1,6 +1,5 @@
 """The sample gRPC service of the local stack for clients of every kind, through both edges."""
 
-import struct
 from collections import Counter
 from typing import Any
 
@@ -11,25 +10,12 @@ import pytest
 from apps.protos import info_pb2, info_pb2_grpc
 from tests.e2e.driver import Stack
 from tests.e2e.sight import growth
+from tests.grpc_frames import framed, frames
 
 pytestmark = pytest.mark.e2e
 
 SERVICE = "mesh.info.v1.Info"
 METHOD = f"cluster.grpc-1.grpc.{SERVICE}.Get"
-
-
-def framed(message: Any) -> bytes:
-    data = message.SerializeToString()
-    return struct.pack(">BI", 0, len(data)) + data
-
-
-def frames(body: bytes) -> list[tuple[int, bytes]]:
-    found = []
-    while body:
-        flag, length = struct.unpack(">BI", body[:5])
-        found.append((flag, body[5 : 5 + length]))
-        body = body[5 + length :]
-    return found
 
 
 def over_http1(stack: Stack, url: str, method: str, message: Any, kind: str = "application/grpc") -> httpx.Response:

@@ -1,6 +1,5 @@
-"""A gRPC service of shelf.proto, and its messages on the wire."""
+"""A gRPC service of shelf.proto, and its messages."""
 
-import struct
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,17 +76,3 @@ def message_types(descriptors: bytes) -> dict[str, Any]:
         pool.Add(file)
     names = pool.FindFileByName("shelf.proto").message_types_by_name
     return {name: GetMessageClass(descriptor) for name, descriptor in names.items()}
-
-
-def framed(message: Any) -> bytes:
-    data = message.SerializeToString()
-    return struct.pack(">BI", 0, len(data)) + data
-
-
-def frames(body: bytes) -> list[tuple[int, bytes]]:
-    found = []
-    while body:
-        flag, length = struct.unpack(">BI", body[:5])
-        found.append((flag, body[5 : 5 + length]))
-        body = body[5 + length :]
-    return found

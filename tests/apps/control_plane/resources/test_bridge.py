@@ -12,7 +12,8 @@ import pytest
 
 from model.contract import Role
 from model.proto_files import compile_proto
-from tests.apps.control_plane.resources.shelf import SERVICE, Shelf, framed, frames, message_types
+from tests.apps.control_plane.resources.shelf import SERVICE, Shelf, message_types
+from tests.grpc_frames import framed, frames
 
 envoy = pytest.mark.envoy
 
