@@ -11,6 +11,7 @@ from local.machines.debian_package import NotToBeHad
 from tests.e2e.browser.chromium import Program, find_certutil, find_chromium, running, trust
 from tests.e2e.browser.window import Window
 from tests.e2e.driver import Stack
+from tests.e2e.sight import addresses, total
 
 DOMAIN = "local.mesh.internal"
 FRONT_ENDS = ("localhost:3000", "stranger.example:3000")
@@ -51,6 +52,13 @@ def front_end() -> Iterator[str]:
 def edge(stack: Stack) -> str:
     """The first edge's URL."""
     return stack.urls[0]
+
+
+@pytest.fixture(scope="module")
+def counted(stack: Stack) -> Callable[[str], int]:
+    """The sum of a counter over the edges, by its name in Prometheus."""
+    edges = addresses(stack, "edge")
+    return lambda name: int(sum(total(address, name) for address in edges))
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,15 @@
 """A browser window with cookies of its own: what it saw, and how a person logs in with it."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, expect
+
+PATIENCE_SECONDS = 15.0
+"""For a page to become as it should; the machine may be busy."""
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 
 @dataclass
@@ -39,6 +45,14 @@ class Window:
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(f"{message.text} ({message.location['url']})")
+
+
+def soon(tab: Page, check: Callable[[], bool]) -> bool:
+    """Whether `check` holds within a while, in which the events of the tab's window are heard."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not check() and time.monotonic() < until:
+        tab.wait_for_timeout(50)
+    return check()
 
 
 def log_in(tab: Page, password: str, *, name: str = "ann") -> None:
