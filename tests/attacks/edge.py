@@ -228,3 +228,9 @@ def listening() -> Iterator[tuple[str, Any]]:
             return False
 
         yield f"http://127.0.0.1:{server.getsockname()[1]}/keys", asked
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
