@@ -55,7 +55,12 @@ class Ledger:
         families = sorted({*self.refused, *self.harmless, *self.accepted, *self.failed})
         yield f"{'family':<16}{'attacks':>9}{'refused':>9}{'harmless':>10}{'accepted':>10}{'failed':>8}"
         rows = [
-            (family, self.refused.get(family, 0), self.harmless.get(family, 0), *(len(of.get(family, ())) for of in (self.accepted, self.failed)))
+            (
+                family,
+                self.refused.get(family, 0),
+                self.harmless.get(family, 0),
+                *(len(of.get(family, ())) for of in (self.accepted, self.failed)),
+            )
             for family in families
         ]
         for family, *counts in [*rows, ("all", *(sum(row[column] for row in rows) for column in range(1, 5)))]:
@@ -71,7 +76,8 @@ def judge(family: str, attack: Attack, edge: Edge, ledger: Ledger) -> None:
     ledger.failed[family].append(attack.name)
     with edge.requests() as reached:
         answer = attack.how(edge)
-    seen = f"{family}: {attack.name}: {answer.status} {answer.text[:200]!r}, {reached.count} reached an app, gained: {answer.gained or 'nothing'}"
+    gained = answer.gained or "nothing"
+    seen = f"{family}: {attack.name}: {answer.status} {answer.text[:200]!r}, {reached.count} reached an app, gained: {gained}"
     if (family, attack.name) in ACCEPTED:
         assert reached.count or answer.gained, f"on the list of accepted attacks, and is refused; take it off. {seen}"
         ledger.accepted[family].append(attack.name)

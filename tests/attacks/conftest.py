@@ -19,9 +19,7 @@ def ledger() -> Ledger:
 def edge(stack: Stack) -> Edge:
     ssm = stack.aws("ssm")
     names = ("signing-key", "client-secret", "password")
-    secrets = {
-        name: ssm.get_parameter(Name=login_parameter("local", name), WithDecryption=True)["Parameter"]["Value"] for name in names
-    }
+    secrets = {name: ssm.get_parameter(Name=login_parameter("local", name), WithDecryption=True)["Parameter"]["Value"] for name in names}
     edge = Edge(stack=stack, url=stack.urls[0], machines=tuple(stack.machines()), secrets=secrets)
     assert edge.machine, "found before any attack, since that takes a request"
     return edge

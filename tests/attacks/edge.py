@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -47,7 +46,7 @@ class Edge:
     stack: Stack
     url: str
     machines: tuple[dict[str, str], ...]
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     """The issuer's own: `signing-key` (PEM), `client-secret`, `password`."""
 
     @cached_property
@@ -73,6 +72,12 @@ class Edge:
         via = self.get("/service-1/info").json()["via"][0]
         (address,) = (one["address"] for one in self.machines if via.endswith(one["id"]))
         return address
+
+    @cached_property
+    def client_id(self) -> str:
+        """The edge's own at the issuer, as a redirect to the login page shows it."""
+        sent = self.get("/account/headers", {"accept": "text/html"})
+        return str(httpx.URL(sent.headers["location"]).params["client_id"])
 
     def addresses(self, service: str) -> list[str]:
         return [one["address"] for one in self.machines if one["service"] == service]
@@ -228,3 +233,9 @@ def listening() -> Iterator[tuple[str, Any]]:
             return False
 
         yield f"http://127.0.0.1:{server.getsockname()[1]}/keys", asked
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""What is not behind a route: admin, metrics, the control plane, gRPC's own services, WebSockets without a token. Acceptance 24, 107, 110."""
+"""What is behind no route: admin, metrics, control planes, gRPC's own services, WebSockets without a token. Acceptance 24, 107, 110."""
 
 import socket
 import struct
@@ -11,15 +11,37 @@ from tests.attacks.edge import Edge, pseudo
 from tests.attacks.forgery import Forger
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-ADMIN_PATHS = ("/config_dump", "/quitquitquit", "/healthcheck/fail", "/stats", "/stats/prometheus", "/clusters", "/server_info", "/logging", "/runtime_modify", "/certs", "/drain_listeners", "/ready")
-APP_PATHS = ("/service-1/metrics", "/service-2/metrics/", "/orders/metrics", "//service-1//metrics", "/service-1/x/../metrics", "/service-1/%6detrics")
+ADMIN_PATHS = (
+    "/config_dump",
+    "/quitquitquit",
+    "/healthcheck/fail",
+    "/stats",
+    "/stats/prometheus",
+    "/clusters",
+    "/server_info",
+    "/logging",
+    "/runtime_modify",
+    "/certs",
+    "/drain_listeners",
+    "/ready",
+)
+APP_PATHS = (
+    "/service-1/metrics",
+    "/service-2/metrics/",
+    "/orders/metrics",
+    "//service-1//metrics",
+    "/service-1/x/../metrics",
+    "/service-1/%6detrics",
+)
 CLOSED = (ADMIN_PORT, METRICS_PORT, INGRESS_PORT, XDS_PORT, CONSOLE_PORT, POSTGRES_PORT, ORIGIN_PORT, 22, 9090, 3000)
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
 def asked(name: str, method: str, path: str, host: str = "", must: tuple[int, ...] = (404,)) -> Attack:
     def how(edge: Edge) -> Answer:
-        answer = edge.send(f"{method} {path} HTTP/1.1\r\nhost: {host or edge.authority}\r\nconnection: close\r\n\r\n".encode()).decode("latin-1")
+        answer = edge.send(f"{method} {path} HTTP/1.1\r\nhost: {host or edge.authority}\r\nconnection: close\r\n\r\n".encode()).decode(
+            "latin-1"
+        )
         return Answer(status=int(answer[9:12] or 0), text=answer)
 
     return Attack(name=name, how=how, must=must)
@@ -136,7 +158,9 @@ ROWS = [
     grpc("unknown flags", GET, framed(b"", flags=0x7E), reaches=1),
     grpc("no frame", GET, b"\x00\x00", reaches=1),
     grpc("a deadline that is none", GET, framed(b""), reaches=1, **{"grpc-timeout": "x"}),
-    grpc("gRPC-Web that is no base64", "/grpc-1/mesh.info.v1.Info/Get", b"!!!!", reaches=1, **{"content-type": "application/grpc-web-text"}),
+    grpc(
+        "gRPC-Web that is no base64", "/grpc-1/mesh.info.v1.Info/Get", b"!!!!", reaches=1, **{"content-type": "application/grpc-web-text"}
+    ),
     asked("JSON: an unknown parameter", "GET", "/grpc-1/v1/info?admin=true", must=(400,)),
     asked("JSON: an unknown path", "GET", "/grpc-1/v1/secrets"),
     asked("JSON: a number that is none", "GET", "/grpc-1/v1/info:watch?count=1e999", must=(400,)),

@@ -143,7 +143,11 @@ ROWS = [
     kept("connection: via", [("connection", "via")], lambda seen, _: seen["via"].startswith("1.1 edge/")),
     kept("connection: x-request-id", [("connection", "x-request-id")], lambda seen, _: len(seen["x-request-id"]) == 36),
     refused("connection: host", [("connection", "host")], (400,)),
-    kept("keep-alive and proxy-connection", [("keep-alive", "1"), ("proxy-connection", "close")], lambda seen, _: not {"keep-alive", "proxy-connection"} & seen.keys()),
+    kept(
+        "keep-alive and proxy-connection",
+        [("keep-alive", "1"), ("proxy-connection", "close")],
+        lambda seen, _: not {"keep-alive", "proxy-connection"} & seen.keys(),
+    ),
     kept("te: gzip", [("te", "gzip, trailers;q=0.5")], lambda seen, _: seen.get("te") in (None, "trailers")),
     refused("x_user", [("x_user", "root")], (400,)),
     refused("x_forwarded_for", [("x_forwarded_for", "1.2.3.4")], (400,)),

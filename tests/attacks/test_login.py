@@ -71,7 +71,11 @@ def with_cookies(name: str, change: Callable[[dict[str, str]], dict[str, str] | 
 
 def alone(name: str, change: Callable[[dict[str, str]], dict[str, str]]) -> Attack:
     """Without a good refresh token there is nothing to renew."""
-    return Attack(name=name, how=lambda edge: Answer.of(edge.get(ACCOUNT, {**PAGE, "cookie": joined(change(logged_in(edge, "ann")))})), must=(302, 401))
+    return Attack(
+        name=name,
+        how=lambda edge: Answer.of(edge.get(ACCOUNT, {**PAGE, "cookie": joined(change(logged_in(edge, "ann")))})),
+        must=(302, 401),
+    )
 
 
 def joined(cookies: dict[str, str]) -> str:
@@ -173,8 +177,16 @@ def at_the_issuer(redirect: str, **more: str) -> Callable[[Edge], Answer]:
     """The issuer is asked to send its code to somebody else, with a right password; `EDGE` stands for the edge's host and port."""
 
     def how(edge: Edge) -> Answer:
-        parameters = {"response_type": "code", "client_id": client_id(edge), "code_challenge": "x" * 43, "code_challenge_method": "S256", "state": "s"}
-        query = urlencode({**parameters, **more}) + "".join(f"&redirect_uri={quote(uri)}" for uri in redirect.replace("EDGE", edge.authority).split())
+        parameters = {
+            "response_type": "code",
+            "client_id": edge.client_id,
+            "code_challenge": "x" * 43,
+            "code_challenge_method": "S256",
+            "state": "s",
+        }
+        query = urlencode({**parameters, **more}) + "".join(
+            f"&redirect_uri={quote(uri)}" for uri in redirect.replace("EDGE", edge.authority).split()
+        )
         with edge.client() as browser:
             answer = browser.post(f"/identity/authorize?{query}", data={"username": "ann", "password": edge.secrets["password"]})
         place = answer.headers.get("location", "")
@@ -190,16 +202,16 @@ def to_token_endpoint(**form: str) -> Callable[[Edge], Answer]:
         with edge.client() as browser:
             back = begin(edge, browser)
             code = parse_qs(urlsplit(back).query)["code"][0]
-            known = {"CODE": code, "SECRET": edge.secrets["client-secret"], "CLIENT": client_id(edge), "BACK": f"{edge.url}{LOGIN_CALLBACK}"}
+            known = {
+                "CODE": code,
+                "SECRET": edge.secrets["client-secret"],
+                "CLIENT": edge.client_id,
+                "BACK": f"{edge.url}{LOGIN_CALLBACK}",
+            }
             answer = browser.post("/identity/token", data={name: known.get(value, value) for name, value in form.items()})
         return Answer.of(answer, "a token" if "access_token" in answer.text else "")
 
     return how
-
-
-def client_id(edge: Edge) -> str:
-    sent = edge.get(ACCOUNT, PAGE).headers["location"]
-    return parse_qs(urlsplit(sent).query)["client_id"][0]
 
 
 def foreign_host(edge: Edge) -> Answer:
@@ -214,7 +226,9 @@ def plain(target: str, host: str | None = None) -> Callable[[Edge], Answer]:
     """Over port 80's listener, which redirects all."""
 
     def how(edge: Edge) -> Answer:
-        text = edge.send_plain(f"GET {target} HTTP/1.1\r\nhost: {host or edge.host}\r\nconnection: close\r\n\r\n".encode(), 8080).decode("latin-1")
+        text = edge.send_plain(f"GET {target} HTTP/1.1\r\nhost: {host or edge.host}\r\nconnection: close\r\n\r\n".encode(), 8080).decode(
+            "latin-1"
+        )
         place = next((line.partition(": ")[2] for line in text.split("\r\n") if line.lower().startswith("location:")), "")
         leads = urlsplit(place).hostname
         return Answer(status=int(text[9:12] or 0), text=text, gained=place if place and leads != edge.host else "")
@@ -233,14 +247,26 @@ def logged_out(edge: Edge) -> Answer:
 CODE_FORM = {"grant_type": "authorization_code", "code": "CODE", "redirect_uri": "BACK", "client_id": "CLIENT"}
 ROWS = [
     *COOKIES,
-    Attack(name="a state that leads to another site, nonce unknown", how=changed_state(lambda state: {**state, "url": EVIL, "csrf_token": "a.b"}), must=(401,)),
+    Attack(
+        name="a state that leads to another site, nonce unknown",
+        how=changed_state(lambda state: {**state, "url": EVIL, "csrf_token": "a.b"}),
+        must=(401,),
+    ),
     Attack(name="a state without a nonce", how=changed_state(lambda state: {**state, "csrf_token": ""}), must=(401,)),
     Attack(name="a state that is a list", how=changed_state(lambda state: [state]), must=(401,)),
     Attack(name="a state that leads to a script", how=changed_state(lambda state: {**state, "url": "javascript:alert(1)"}), must=(401,)),
     Attack(name="a state that leads nowhere", how=changed_state(lambda state: {**state, "url": "//evil.example"}), must=(401,)),
     Attack(name="one's own state that leads to another site", how=changed_state(lambda state: {**state, "url": f"{EVIL}/"}), must=(302,)),
-    Attack(name="one's own state that leads to a host that begins like this one", how=changed_state(lambda state: {**state, "url": state["url"].replace("/account", ".evil.example/account")}), must=(302, 401)),
-    Attack(name="one's own state that leads to a host behind a name", how=changed_state(lambda state: {**state, "url": state["url"].replace("/account", "@evil.example/account")}), must=(302, 401)),
+    Attack(
+        name="one's own state that leads to a host that begins like this one",
+        how=changed_state(lambda state: {**state, "url": state["url"].replace("/account", ".evil.example/account")}),
+        must=(302, 401),
+    ),
+    Attack(
+        name="one's own state that leads to a host behind a name",
+        how=changed_state(lambda state: {**state, "url": state["url"].replace("/account", "@evil.example/account")}),
+        must=(302, 401),
+    ),
     Attack(name="someone else's callback (login CSRF)", how=someone_elses_callback, must=(401,)),
     Attack(name="someone else's callback beside an own login", how=someone_elses_callback_beside_an_own_login, must=(401,)),
     Attack(name="someone else's code in an own state", how=own_code_in_a_foreign_state, must=(401,)),
@@ -250,7 +276,9 @@ ROWS = [
     Attack(name="nothing", how=callback(lambda query: ""), must=(401,)),
     Attack(name="an error beside a good code", how=callback(lambda query: urlencode({**query, "error": "access_denied"})), must=(401,)),
     Attack(name="a forged code", how=callback(lambda query: urlencode({**query, "code": "e30.e30.e30"})), must=(401,)),
-    Attack(name="a line break in the code", how=callback(lambda query: urlencode({**query, "code": "x\r\nset-cookie: a=b"})), must=(400, 401)),
+    Attack(
+        name="a line break in the code", how=callback(lambda query: urlencode({**query, "code": "x\r\nset-cookie: a=b"})), must=(400, 401)
+    ),
     Attack(name="two codes, the forged one first", how=callback(lambda query: f"code=e30.e30.e30&{urlencode(query)}"), must=(401,)),
     Attack(name="two states, the forged one first", how=callback(lambda query: f"state=e30&{urlencode(query)}"), must=(401,)),
     Attack(name="a code in a matrix parameter", how=callback(urlencode, path=f"{LOGIN_CALLBACK};a=b"), must=(404,)),
@@ -274,14 +302,36 @@ ROWS = [
         )
     ),
     Attack(name="the issuer without PKCE", how=at_the_issuer("https://EDGE/oauth2/callback", code_challenge=""), must=(302, 400)),
-    Attack(name="the issuer with plain PKCE", how=at_the_issuer("https://EDGE/oauth2/callback", code_challenge_method="plain"), must=(302, 400)),
+    Attack(
+        name="the issuer with plain PKCE", how=at_the_issuer("https://EDGE/oauth2/callback", code_challenge_method="plain"), must=(302, 400)
+    ),
     Attack(name="the issuer's implicit flow", how=at_the_issuer("https://EDGE/oauth2/callback", response_type="token"), must=(302, 400)),
     Attack(name="a caught code without a verifier", how=to_token_endpoint(**CODE_FORM, client_secret="SECRET"), must=(400,)),
-    Attack(name="a caught code with another verifier", how=to_token_endpoint(**CODE_FORM, client_secret="SECRET", code_verifier="x" * 43), must=(400,)),
-    Attack(name="a caught code with another secret", how=to_token_endpoint(**CODE_FORM, client_secret="x" * 32, code_verifier="x" * 43), must=(400, 401)),
-    Attack(name="a caught code as a refresh token", how=to_token_endpoint(grant_type="refresh_token", refresh_token="CODE", client_id="CLIENT", client_secret="SECRET"), must=(400,)),
-    Attack(name="a password grant", how=to_token_endpoint(grant_type="password", username="ann", password="x", client_id="CLIENT", client_secret="SECRET"), must=(400,)),
-    Attack(name="a token for oneself with a wrong secret", how=to_token_endpoint(grant_type="client_credentials", client_id="CLIENT", client_secret="x" * 32, sub="root"), must=(400, 401)),
+    Attack(
+        name="a caught code with another verifier",
+        how=to_token_endpoint(**CODE_FORM, client_secret="SECRET", code_verifier="x" * 43),
+        must=(400,),
+    ),
+    Attack(
+        name="a caught code with another secret",
+        how=to_token_endpoint(**CODE_FORM, client_secret="x" * 32, code_verifier="x" * 43),
+        must=(400, 401),
+    ),
+    Attack(
+        name="a caught code as a refresh token",
+        how=to_token_endpoint(grant_type="refresh_token", refresh_token="CODE", client_id="CLIENT", client_secret="SECRET"),
+        must=(400,),
+    ),
+    Attack(
+        name="a password grant",
+        how=to_token_endpoint(grant_type="password", username="ann", password="x", client_id="CLIENT", client_secret="SECRET"),
+        must=(400,),
+    ),
+    Attack(
+        name="a token for oneself with a wrong secret",
+        how=to_token_endpoint(grant_type="client_credentials", client_id="CLIENT", client_secret="x" * 32, sub="root"),
+        must=(400, 401),
+    ),
     Attack(name="plain HTTP to //evil.example", how=plain("//evil.example/"), must=(301,)),
     Attack(name="plain HTTP to /\\evil.example", how=plain("/\\evil.example"), must=(301, 400)),
     Attack(name="plain HTTP to an absolute URL", how=plain(f"{EVIL}/"), must=(301, 400, 403)),

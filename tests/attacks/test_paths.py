@@ -80,7 +80,9 @@ def written(template: str, prefix: str) -> str:
 
 def asked(name: str, target: str) -> Attack:
     def how(edge: Edge) -> Answer:
-        text = edge.send(f"GET {target} HTTP/1.1\r\nhost: {edge.authority}\r\nconnection: close\r\n\r\n".encode("latin-1")).decode("latin-1")
+        text = edge.send(f"GET {target} HTTP/1.1\r\nhost: {edge.authority}\r\nconnection: close\r\n\r\n".encode("latin-1")).decode(
+            "latin-1"
+        )
         return Answer(status=int(text[9:12] or 0), text=text)
 
     return Attack(name=f"{name}: {target}", how=how, must=(404,) if name in AS_IT_IS else NOT_SERVED, reaches=int(name in AS_IT_IS))

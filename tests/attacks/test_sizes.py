@@ -77,7 +77,9 @@ ROWS = [
     http2("1,000 cookies", [("cookie", "a=b")] * 1000),
     Attack(
         name="2 MiB beside a call of the bridge that takes no body",
-        how=lambda edge: Answer.of(edge.request("GET", "/grpc-1/v1/info", {"content-type": "application/json"}, content=b'{"a":"' + b"x" * JSON_BYTES + b'"}')),
+        how=lambda edge: Answer.of(
+            edge.request("GET", "/grpc-1/v1/info", {"content-type": "application/json"}, content=b'{"a":"' + b"x" * JSON_BYTES + b'"}')
+        ),
         must=(200,),
         reaches=1,
     ),

@@ -75,7 +75,25 @@ BOTH = [
 ]
 LENGTHS = [
     raw(f"length {value!r}", length(value))
-    for value in ("-1", "+0", "0x0", "0 0", "0,0", "0;", "0\x00", "0\x0b", "", " ", "1e0", "18446744073709551615", "18446744073709551616", "9223372036854775808", "1000000000000000", "99999999999999999999999", "٠")
+    for value in (
+        "-1",
+        "+0",
+        "0x0",
+        "0 0",
+        "0,0",
+        "0;",
+        "0\x00",
+        "0\x0b",
+        "",
+        " ",
+        "1e0",
+        "18446744073709551615",
+        "18446744073709551616",
+        "9223372036854775808",
+        "1000000000000000",
+        "99999999999999999999999",
+        "٠",
+    )
 ] + [
     raw("two lengths", f"{HEAD}content-length: 0\r\ncontent-length: {len(HIDDEN)}\r\n\r\n{HIDDEN}"),
     raw("two equal lengths", f"{HEAD}content-length: 0\r\ncontent-length: 0\r\n\r\n{HIDDEN}"),
@@ -90,7 +108,9 @@ CHUNKS = [
     raw("chunk with an extension", f"{HEAD}{CHUNKED}connection: close\r\n\r\n5;a=b\r\nhello\r\n0\r\n\r\n{HIDDEN}", (200,), 1),
     raw("chunk with an extension in quotes", f'{HEAD}{CHUNKED}connection: close\r\n\r\n5;a="\r\n0\r\n\r\n{HIDDEN}"\r\nhello\r\n0\r\n\r\n'),
     raw("chunk whose extension has a bare line feed", f"{HEAD}{CHUNKED}\r\n5;\nhello\r\n0\r\n\r\n{HIDDEN}"),
-    raw("trailer that is a length", f"{HEAD}{CHUNKED}connection: close\r\n\r\n0\r\ncontent-length: {len(HIDDEN)}\r\n\r\n{HIDDEN}", (200,), 1),
+    raw(
+        "trailer that is a length", f"{HEAD}{CHUNKED}connection: close\r\n\r\n0\r\ncontent-length: {len(HIDDEN)}\r\n\r\n{HIDDEN}", (200,), 1
+    ),
     raw("trailer without an end", f"{HEAD}{CHUNKED}\r\n0\r\nx: y\r\n{HIDDEN}", (*REFUSED, 200), 1),
 ]
 LINES = [
@@ -114,21 +134,37 @@ LINES = [
 LENIENT = [
     raw("a coding on a folded line is a part of the value before", one("x: y\r\n transfer-encoding: chunked\r\n"), (200,), 1),
     raw("a coding behind a bare carriage return is a part of the value before", one("x: y\rtransfer-encoding: chunked\r\n"), (200,), 1),
-    raw("a length on a folded line is the length", f"{HEAD}connection: close\r\ncontent-length:\r\n {len(HIDDEN)}\r\n\r\n{HIDDEN}", (200,), 1),
+    raw(
+        "a length on a folded line is the length",
+        f"{HEAD}connection: close\r\ncontent-length:\r\n {len(HIDDEN)}\r\n\r\n{HIDDEN}",
+        (200,),
+        1,
+    ),
     raw("a bare line feed ends a line", one("x: y\nz: a\n"), (200,), 1),
     raw("a bare line feed ends a chunk", f"{HEAD}{CHUNKED}connection: close\r\n\r\n5\r\nhello\n0\r\n\r\n{HIDDEN}", (200,), 1),
 ]
 """What Envoy's parser forgives, in one way only: it writes every request anew as HTTP/2, so no other parser sees these bytes."""
 
 
-def http2(name: str, *fields: tuple[str, str | bytes], body: bytes | None = None, path: str = "/service-2/info", must: tuple[int, ...] = (0, 400), reaches: int = 0) -> Attack:
+def http2(
+    name: str,
+    *fields: tuple[str, str | bytes],
+    body: bytes | None = None,
+    path: str = "/service-2/info",
+    must: tuple[int, ...] = (0, 400),
+    reaches: int = 0,
+) -> Attack:
     """Fields that would mean something else once they are written as HTTP/1.1."""
 
     def how(edge: Edge) -> Answer:
         head = pseudo(edge.authority, path, "GET" if body is None else "POST")
         taken = {name for name, _ in fields}
         status, _, text = edge.http2([*(field for field in head if field[0] not in taken), *fields], body)
-        return Answer(status=status, text=text.decode("latin-1"), gained="another URL" if status == 200 and b'"url":"https://%b/service-2/info"' % edge.authority.encode() not in text else "")
+        return Answer(
+            status=status,
+            text=text.decode("latin-1"),
+            gained="another URL" if status == 200 and b'"url":"https://%b/service-2/info"' % edge.authority.encode() not in text else "",
+        )
 
     return Attack(name=f"HTTP/2: {name}", how=how, must=must, reaches=reaches)
 

@@ -13,11 +13,11 @@ from joserfc.jwk import ECKey
 from tests.attacks.attack import Answer, Attack, Ledger, ids, judge
 from tests.attacks.edge import Edge, Headers, listening
 from tests.attacks.forgery import (
+    ORDER,
     OTHER_EC,
     OTHER_ED,
     OTHER_P384,
     OTHER_RSA,
-    ORDER,
     Forger,
     coded,
     joined,
@@ -105,7 +105,10 @@ CONFUSION = [
     token("HS256 with the public key as PEM", lambda f: f.with_mac(f.public.public_bytes(PEM, SPKI))),
     token("HS256 with the public key as PEM without its last newline", lambda f: f.with_mac(f.public.public_bytes(PEM, SPKI).strip())),
     token("HS256 with the public key as DER", lambda f: f.with_mac(f.public.public_bytes(DER, SPKI))),
-    token("HS256 with the public point", lambda f: f.with_mac(f.public.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint))),
+    token(
+        "HS256 with the public point",
+        lambda f: f.with_mac(f.public.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)),
+    ),
     token("HS256 with the published JWK", lambda f: f.with_mac(json.dumps(jwk_of(f.key)).encode())),
     token("HS512 with the public key as PEM", lambda f: f.with_mac(f.public.public_bytes(PEM, SPKI), "HS512")),
     token("HS256 with an empty secret", lambda f: f.with_mac(b"")),
@@ -119,7 +122,10 @@ CONFUSION = [
     token("ES384 by another key under the kid", signed_by(OTHER_P384, alg="ES384")),
     token("EdDSA by another key under the kid", signed_by(OTHER_ED, alg="EdDSA")),
     token("the attacker's key in `jwk`", lambda f: f.token(f.head(jwk=jwk_of(OTHER_EC)), f.claims(), OTHER_EC)),
-    token("a certificate chain in `x5c`", lambda f: f.token(f.head(x5c=[coded(OTHER_EC.public_key().public_bytes(DER, SPKI))]), f.claims(), OTHER_EC)),
+    token(
+        "a certificate chain in `x5c`",
+        lambda f: f.token(f.head(x5c=[coded(OTHER_EC.public_key().public_bytes(DER, SPKI))]), f.claims(), OTHER_EC),
+    ),
     token("a list as kid", signed_by(OTHER_EC, kid=["a"])),
     token("a null byte in the kid", lambda f: f.token(f.head(kid=f"{f.kid}\x00"), f.claims(), OTHER_EC)),
     token("two `alg`s in one header", lambda f: f.token(f'{{"alg":"none","kid":"{f.kid}","alg":"ES256"}}', f.claims(), OTHER_EC)),
@@ -208,7 +214,6 @@ FORM = [
     token("60 KB of claims", claims(padding="x" * 60_000), (431,)),
     token("an unknown critical header", lambda f: f.token(f.head(crit=["x"], x=1), f.claims())),
     token("an unencoded payload said (b64)", lambda f: f.token(f.head(crit=["b64"], b64=False), f.claims())),
-    token("an ID token", lambda f: f.token(f.head(typ="JWT"), f.claims(aud="mesh", scope=None)), (403,)),
 ]
 PLACES = [
     placed("no token", lambda good: {}),
@@ -221,8 +226,12 @@ PLACES = [
     placed("behind a tab", lambda good: {"authorization": f"Bearer\t{good}"}, (401, 403)),
     placed("Bearer twice", lambda good: {"authorization": f"Bearer Bearer {good}"}, (401, 403)),
     placed("behind Basic", lambda good: {"authorization": f"Basic x, Bearer {good}"}, (403,)),
-    placed("two headers, the good one first", lambda good: [("authorization", f"Bearer {good}"), ("authorization", "Bearer x.y.z")], (400, 403)),
-    placed("two headers, the good one last", lambda good: [("authorization", "Bearer x.y.z"), ("authorization", f"Bearer {good}")], (400, 403)),
+    placed(
+        "two headers, the good one first", lambda good: [("authorization", f"Bearer {good}"), ("authorization", "Bearer x.y.z")], (400, 403)
+    ),
+    placed(
+        "two headers, the good one last", lambda good: [("authorization", "Bearer x.y.z"), ("authorization", f"Bearer {good}")], (400, 403)
+    ),
     placed("two headers, both good", lambda good: [("authorization", f"Bearer {good}")] * 2, (400, 403)),
     placed("Proxy-Authorization", lambda good: {"proxy-authorization": f"Bearer {good}"}),
     placed("X-Forwarded-Authorization", lambda good: {"x-forwarded-authorization": f"Bearer {good}"}),
@@ -246,6 +255,13 @@ def with_null(edge: Edge) -> Answer:
     return Answer(status=int((edge.send(request.encode("latin-1")) or b"HTTP/1.1 000")[9:12]))
 
 
+def id_token(edge: Edge) -> Answer:
+    """What a login gives to the edge itself, whose audience is the client, where no scope is wanted."""
+    f = forger(edge)
+    given = f.token(f.head(typ="JWT"), f.claims(aud=edge.client_id, scope=None))
+    return Answer.of(edge.get("/account/headers", {"authorization": f"Bearer {given}"}))
+
+
 def fetched_keys(name: str) -> Attack:
     """The edge must take no key from where a token says."""
 
@@ -267,7 +283,9 @@ def seen_as(name: str, sub: Any, right: tuple[str | None, ...], must: tuple[int,
         if answer.status_code != 200:
             return Answer.of(answer)
         seen = answer.json()["headers"]
-        wrong = {key: seen.get(key) for key in ("x-user", "x-admin") if seen.get(key) not in (*right, None) or seen.get("x-jwt-payload") == "e30"}
+        wrong = {
+            key: seen.get(key) for key in ("x-user", "x-admin") if seen.get(key) not in (*right, None) or seen.get("x-jwt-payload") == "e30"
+        }
         return Answer.of(answer, str(wrong) if wrong else "")
 
     return Attack(name=name, how=how, must=must, reaches=reaches)
@@ -290,6 +308,7 @@ ROWS = [
     *SCOPES,
     *FORM,
     *PLACES,
+    Attack(name="an ID token", how=id_token, must=(403,)),
     Attack(name="a null byte in the header", how=with_null, must=(400,)),
     fetched_keys("jku"),
     fetched_keys("x5u"),
