@@ -60,9 +60,11 @@ class Builder:
         world = self._world
         by_sni = {path: domains for path, domains in named_domains(ports).items() if path in world.certificates}
         filters = [item for feature in FEATURES for item in feature.filters(world)]
+        own_headers = [name for feature in FEATURES for name in feature.own_headers(world)]
+        certificates = {names.edge_secret(path): by_sni[path] for path in by_sni}
         return _resources(
             listeners=[
-                listeners.edge_https(facts, ports.https, filters, {names.edge_secret(path): by_sni[path] for path in by_sni}),
+                listeners.edge_https(facts, ports.https, filters, own_headers, certificates),
                 listeners.edge_http(facts, ports.http, ports.https),
             ],
             routes=[self._edge_routes],

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 
+from local.debian_package import NotToBeHad
 from local.machines import agent, postgres, prometheus
 from local.machines.compose import ComposeService
 from local.machines.context import REPOSITORY, MachineContext
@@ -115,7 +116,7 @@ async def _postgres(service: ComposeService, machine: MachineContext) -> Program
 async def _prometheus(service: ComposeService, machine: MachineContext) -> Program:
     try:
         binary = await prometheus.binary()
-    except prometheus.NotToBeHad as error:
+    except NotToBeHad as error:
         return NotStarted(reason=str(error))
     environment = machine.process_environment(service)
     return Launch(

@@ -1,6 +1,6 @@
 """HTTP connection managers: the edge towards the internet, a sidecar's two sides, and what they share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
@@ -60,8 +60,13 @@ def windows() -> Http2ProtocolOptions:
     )
 
 
-def edge(stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilter] = ()) -> HttpConnectionManager:
-    """Towards clients that are not trusted; `filters` run in their order before the router."""
+def edge(
+    stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilter] = (), own_headers: Iterable[str] = ()
+) -> HttpConnectionManager:
+    """Towards clients that are not trusted; `filters` run in their order before the router.
+
+    What clients send in `own_headers` is dropped before anything reads the request.
+    """
     manager = _untrusted(stat_prefix)
     manager.rds.CopyFrom(Rds(route_config_name=routes, config_source=over_ads()))
     manager.http_filters.extend([*filters, _router()])
@@ -69,7 +74,7 @@ def edge(stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilt
     manager.merge_slashes = True
     manager.path_with_escaped_slashes_action = HttpConnectionManager.UNESCAPE_AND_REDIRECT
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD))
-    manager.early_header_mutation_extensions.append(_early(*(Mutation(remove=name) for name in CLAIMED)))
+    manager.early_header_mutation_extensions.append(_early(*(Mutation(remove=name) for name in dict.fromkeys([*CLAIMED, *sorted(own_headers)]))))
     manager.always_set_request_id_in_response = True
     manager.local_reply_config.CopyFrom(error_pages.config())
     return manager

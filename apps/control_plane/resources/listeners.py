@@ -1,6 +1,6 @@
 """Listeners: what each role accepts, where, and what it does with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from envoy.config.core.v3.base_pb2 import TrafficDirection
@@ -35,13 +35,14 @@ def edge_https(
     facts: MachineFacts,
     port: int,
     http_filters: Sequence[HttpFilter] = (),
+    own_headers: Iterable[str] = (),
     certificates: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Listener:
-    """What clients of the mesh reach; `http_filters` run before the router.
+    """What clients of the mesh reach; `http_filters` run before the router, `own_headers` are no client's to send.
 
     `certificates` are secrets' names with the domains for which clients get them by SNI; all others get the default one.
     """
-    manager = http.edge(names.EDGE_HTTPS, names.EDGE_ROUTES, facts.node, http_filters)
+    manager = http.edge(names.EDGE_HTTPS, names.EDGE_ROUTES, facts.node, http_filters, own_headers)
     listener = _public(names.EDGE_HTTPS, facts, port, [http.network_filter(manager)])
     listener.filter_chains[0].transport_socket.CopyFrom(tls.downstream(names.EDGE_SECRET))
     for secret, domains in certificates.items():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from local import debian_package
 from local.machines import prometheus
 
 
@@ -20,7 +21,7 @@ def program(directory: Path, name: str, script: str) -> Path:
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty PATH and an empty cache."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setenv(prometheus.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(debian_package.CACHE_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "bin"
 
 
@@ -43,13 +44,13 @@ def test_debian_s_package_is_unpacked_into_the_cache(tools: Path, tmp_path: Path
 
 
 def test_without_any_source_the_reason_is_told(tools: Path) -> None:
-    with pytest.raises(prometheus.NotToBeHad, match="not on PATH, and there is no apt-get"):
+    with pytest.raises(debian_package.NotToBeHad, match="not on PATH, and there is no apt-get"):
         asyncio.run(prometheus.binary())
 
 
 def test_a_failed_download_is_told_and_leaves_nothing(tools: Path, tmp_path: Path) -> None:
     program(tools, "apt-get", "echo 'E: Unable to locate package prometheus'; exit 100")
     program(tools, "dpkg", "true")
-    with pytest.raises(prometheus.NotToBeHad, match=r"`apt-get -q .* update` fails: E: Unable to locate package"):
+    with pytest.raises(debian_package.NotToBeHad, match=r"`apt-get -q .* update` fails: E: Unable to locate package"):
         asyncio.run(prometheus.binary())
     assert list((tmp_path / "cache").iterdir()) == []
