@@ -1,9 +1,11 @@
 """What the mesh's edge costs a request, beside a bare front proxy as in Envoy's sandbox; and what each of its features costs.
 
-    python -m bench.data_path --rounds 7 --requests 4000
+    python -m bench.data_path --starts 2 --rounds 4 --requests 3000
 
-All proxies are up at once and asked in turn, round by round, with the same requests: 16 connections that are kept, and one
-app behind all. CPU is the proxies' own, from /proc. Ratios of medians are the result; times alone say more of the machine.
+All proxies are up at once and asked one after the other, round by round in another order, with the same requests: 16
+connections that are kept, and one app behind all. Of the same Envoy with the same config one process costs up to a tenth
+more than another, so all are started anew a few times. CPU is the proxies' own, from /proc. Ratios of medians are the
+result; times alone say more of the machine.
 """
 
 import argparse
@@ -11,10 +13,12 @@ import asyncio
 import json
 import os
 import platform
+import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +29,11 @@ from rich.table import Table
 
 from bench import contenders
 from bench.contenders import BARE
-from bench.envoys import free_range
+from bench.envoys import NotReady, free_range
 from bench.field import Entry, field_of, keys_url
 from bench.keys import Issuer
-from bench.load import Generator, Load
+from bench.load import Generator, Load, LoadFailed
+from local.debian_package import NotToBeHad
 
 SETTLE_SECONDS = 1.5
 """Until every worker knows which hosts are healthy."""
@@ -37,55 +42,57 @@ QUIET_SECONDS = 0.02
 P50, P99 = 49, 98
 
 
-class WrongAnswers(RuntimeError):
-    """A contender answered something but 200: what it costs would mean nothing."""
+@dataclass(kw_only=True)
+class Figures:
+    """What was measured of one contender."""
+
+    against: str
+    """The contender that its cost is compared with."""
+    cpu: list[float] = field(default_factory=list)
+    """Microseconds a request, of all its proxies."""
+    flat_out: list[Load] = field(default_factory=list)
+    at_rate: list[Load] = field(default_factory=list)
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     generator, issuer, addresses = await Generator.found(), Issuer(), free_range()
     url = keys_url(addresses)
-    field = [*contenders.whole(url), *contenders.features(url), *contenders.parts()]
+    entrants = [*contenders.whole(url), *contenders.features(url), *contenders.parts()]
     compared = {BARE, *(contender.name for contender in contenders.whole(url))}
-    with tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory:
-        async with field_of(Path(directory), field, issuer, addresses) as entries:
-            await asyncio.sleep(SETTLE_SECONDS)
-            for turn in range(options.rounds + 1):
-                _say(f"round {turn} of {options.rounds}" if turn else "warming up")
+    figures = {name: Figures(against=against) for name, against in [(BARE, BARE), *((one.name, one.against) for one in entrants)]}
+    for start in range(options.starts):
+        with tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory:
+            async with field_of(Path(directory), entrants, issuer, addresses) as entries:
+                await asyncio.sleep(SETTLE_SECONDS)
                 for entry in entries:
-                    await _flat_out(generator, entry, options, counted=turn > 0)
-                for entry in [entry for entry in entries if entry.name in compared and turn > 0]:
-                    load = await generator.open(entry.url, entry.headers, options.rate, rate=options.rate, http2=options.http2)
-                    entry.at_rate.append(_checked(entry, load))
-            return {"machine": _machine(), "options": vars(options), "contenders": _results(entries)}
+                    await generator.closed(entry.url, entry.headers, options.requests // 4, http2=options.http2)
+                for turn in range(options.rounds):
+                    _say(f"start {start + 1} of {options.starts}, round {turn + 1} of {options.rounds}")
+                    for entry in random.sample(entries, len(entries)):
+                        await _flat_out(generator, entry, figures[entry.name], options)
+                    for entry in [entry for entry in entries if entry.name in compared]:
+                        load = await generator.open(entry.url, entry.headers, options.rate, rate=options.rate, http2=options.http2)
+                        figures[entry.name].at_rate.append(load)
+    return {"machine": _machine(), "options": vars(options), "contenders": _results(figures)}
 
 
-async def _flat_out(generator: Generator, entry: Entry, options: argparse.Namespace, *, counted: bool) -> None:
+async def _flat_out(generator: Generator, entry: Entry, figures: Figures, options: argparse.Namespace) -> None:
     before = entry.cpu_seconds
     load = await generator.closed(entry.url, entry.headers, options.requests, http2=options.http2)
     await asyncio.sleep(QUIET_SECONDS)
-    spent = entry.cpu_seconds - before
-    _checked(entry, load)
-    if counted:
-        entry.flat_out.append(load)
-        entry.cpu.append(spent / options.requests * 1e6)
+    figures.cpu.append((entry.cpu_seconds - before) / options.requests * 1e6)
+    figures.flat_out.append(load)
 
 
-def _checked(entry: Entry, load: Load) -> Load:
-    if load.failed:
-        raise WrongAnswers(f"{entry.name}: {load.failed} requests were not answered 200: {dict(load.statuses)}")
-    return load
-
-
-def _results(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    by_name = {entry.name: entry for entry in entries}
+def _results(figures: Mapping[str, Figures]) -> list[dict[str, Any]]:
     results = []
-    for entry in entries:
-        other = by_name[entry.against]
+    for name, entry in figures.items():
+        other = figures[entry.against]
         cpu, base = statistics.median(entry.cpu), statistics.median(other.cpu)
         result = {
-            "name": entry.name,
+            "name": name,
             "against": entry.against,
-            "answered": sum(load.statuses[200] for load in [*entry.flat_out, *entry.at_rate]),
+            "answered": sum(len(load.milliseconds) for load in [*entry.flat_out, *entry.at_rate]),
             "cpu_us": round(cpu, 1),
             "cpu_us_least": round(min(entry.cpu), 1),
             "more_us": round(cpu - base, 1),
@@ -97,9 +104,9 @@ def _results(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             ),
         }
         if entry.at_rate:
-            for name, place in (("p50", P50), ("p99", P99)):
+            for word, place in (("p50", P50), ("p99", P99)):
                 own, others = (_median(one.at_rate, lambda load, place=place: load.percentiles[place]) for one in (entry, other))  # type: ignore[misc]
-                result |= {f"{name}_ms": round(own, 2), f"{name}_ratio": round(own / others, 2)}
+                result |= {f"{word}_ms": round(own, 2), f"{word}_ratio": round(own / others, 2)}
         results.append(result)
     return results
 
@@ -109,13 +116,15 @@ def _median(loads: Sequence[Load], value: Callable[[Load], float]) -> float:
 
 
 def _machine() -> dict[str, Any]:
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    return {"cores": os.cpu_count(), "processor": model, "kernel": platform.release(), "load_average": os.getloadavg()[0]}
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return {"cores": os.cpu_count(), "processor": (models or ["?"])[0], "kernel": platform.release(), "load_average": os.getloadavg()[0]}
 
 
 def _show(result: dict[str, Any]) -> None:
     machine, options = result["machine"], result["options"]
-    title = f"{machine['cores']} × {machine['processor']}; medians of {options['rounds']} rounds of {options['requests']} requests"
+    rounds = f"{options['starts']} × {options['rounds']} rounds of {options['requests']} requests"
+    title = f"{machine['cores']} × {machine['processor']}; medians of {rounds}"
     whole = Table(title=f"The edge beside a bare front proxy ({title})")
     for column in ("", "CPU µs", "× bare", "× by least", "requests/s", "× bare", f"p50 ms at {options['rate']}/s", "p99 ms", "p99 × bare"):
         whole.add_column(column, justify="right" if column else "left")
@@ -141,14 +150,18 @@ def _say(text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.data_path", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="in which each contender is asked once")
-    parser.add_argument("--requests", type=int, default=4000, help="to each contender in each round, as fast as answers come")
+    parser.add_argument("--starts", type=int, default=3, help="how often all proxies are started")
+    parser.add_argument("--rounds", type=int, default=3, help="after each start; in a round each contender is asked once")
+    parser.add_argument("--requests", type=int, default=3000, help="to each contender in each round, as fast as answers come")
     parser.add_argument("--rate", type=int, default=1000, help="requests a second for the latencies, for one second")
     parser.add_argument("--http2", action="store_true", help="clients speak HTTP/2, also to the bare front proxy, instead of HTTP/1.1")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    result = uvloop.run(measure(options))
+    try:
+        result = uvloop.run(measure(options))
+    except (NotToBeHad, NotReady, LoadFailed) as error:
+        sys.exit(f"bench: {error}")
     print(json.dumps(result)) if options.json else _show(result)
 
 

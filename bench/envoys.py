@@ -44,8 +44,8 @@ class Envoy:
 
     @property
     def megabytes(self) -> float:
-        """Resident memory, in MB."""
-        return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
+        """Resident memory, in MB of 2^20 bytes."""
+        return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
 
     @property
     def last_words(self) -> str:

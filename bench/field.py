@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from bench import front_proxy
 from bench.contenders import BARE, Contender
 from bench.envoys import Envoy, Envoys, wait_until
 from bench.keys import Authority, Issuer
-from bench.load import Load
 from bench.small_mesh import APP_PORT, HTTP, HTTPS, SERVICE, SmallMesh
 from model.contract import INGRESS_PORT
 
@@ -21,19 +20,14 @@ PREFIX = "/orders"
 ASKED = f"{PREFIX}/42"
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A contender that answers, and what was measured of it so far."""
+    """A contender that answers."""
 
     name: str
-    against: str
     url: str
     headers: dict[str, str]
     envoys: list[Envoy]
-    cpu: list[float] = field(default_factory=list)
-    """Microseconds a request, of all its proxies."""
-    flat_out: list[Load] = field(default_factory=list)
-    at_rate: list[Load] = field(default_factory=list)
 
     @property
     def cpu_seconds(self) -> float:
@@ -55,7 +49,7 @@ async def field_of(directory: Path, contenders: list[Contender], issuer: Issuer,
         envoys.start("app", front_proxy.upstream(places, issuer.keys))
         bare = envoys.start("bare", front_proxy.bare(front, (app, APP_PORT)))
         url = f"http://{front}:{front_proxy.FRONT_PORT}/service/1{ASKED}"
-        entries = [Entry(name=BARE, against=BARE, url=url, headers=bearer, envoys=[bare])]
+        entries = [Entry(name=BARE, url=url, headers=bearer, envoys=[bare])]
         for number, contender in enumerate(contenders, 1):
             mesh = SmallMesh(f"{addresses}.{number}", directory / str(number), authority)
             await mesh.serve(_parts_of(contender), contender.change)
@@ -65,7 +59,7 @@ async def field_of(directory: Path, contenders: list[Contender], issuer: Issuer,
                 proxies.append(mesh.boot_sidecar(envoys, f"sidecar-{number}"))
             url = f"{'https' if contender.tls else 'http'}://{mesh.edge}:{HTTPS}{ASKED}"
             headers = contender.headers | (bearer if contender.token else {})
-            entries.append(Entry(name=contender.name, against=contender.against, url=url, headers=headers, envoys=proxies))
+            entries.append(Entry(name=contender.name, url=url, headers=headers, envoys=proxies))
         trust = ssl.create_default_context(cadata=authority.pem)
         async with httpx.AsyncClient(verify=trust, trust_env=False) as client:
             for entry in entries:
@@ -76,8 +70,6 @@ async def field_of(directory: Path, contenders: list[Contender], issuer: Issuer,
 def keys_url(addresses: str) -> str:
     """Where the app of the field shows the issuer's keys."""
     return f"http://{addresses}.0.3:{APP_PORT}{front_proxy.KEYS_PATH}"
-
-
 
 
 def _parts_of(contender: Contender) -> dict[str, Any]:

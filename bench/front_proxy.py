@@ -5,9 +5,11 @@ from typing import Any
 
 ADMIN = 9901
 FRONT_PORT = 8080
-BODY = '{"service":"web","instance_id":"i-0123456789abcdef0","zone":"eu-central-1a","address":"10.20.64.21","items":[' + ",".join(
-    f'{{"id":{number},"name":"item {number}"}}' for number in range(6)
-) + "]}"
+BODY = (
+    '{"service":"web","instance_id":"i-0123456789abcdef0","zone":"eu-central-1a","address":"10.20.64.21","items":['
+    + ",".join(f'{{"id":{number},"name":"item {number}"}}' for number in range(6))
+    + "]}"
+)
 """About 300 bytes."""
 KEYS_PATH = "/keys"
 _TYPE = "type.googleapis.com/envoy.extensions.filters"

@@ -1,5 +1,6 @@
 """What surrounds the verification of tokens: headers that only the edge may write, the form of a token, and what its claims must say."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from envoy.config.rbac.v3.rbac_pb2 import RBAC as Rules
@@ -23,7 +24,8 @@ PAYLOAD_HEADER = "x-jwt-payload"
 PAYLOAD = "payload"
 """Key of the payload in the dynamic metadata of jwt_authn."""
 SCOPE_CLAIMS = ("scope", "scp")
-"""Where issuers write scopes: as words of a text (RFC 9068), or as a list."""
+"""Where issuers write scopes: as words of a text (RFC 9068), or as a list. A pattern finds the word: to have jwt_authn split
+the text costs each request another copy of the payload."""
 
 FORM_NAME = "mesh.token_form"
 REQUIRE_NAME = "envoy.filters.http.rbac"
@@ -81,14 +83,16 @@ def _required(require: RequireSpec) -> Rules:
 
 
 def _has_scope(scope: str) -> Principal:
-    return Principal(or_ids=Principal.Set(ids=[_claim([claim], _in_list(_text(scope))) for claim in SCOPE_CLAIMS]))
+    matches = [_word(scope), _in_list(_text(scope))]
+    return Principal(or_ids=Principal.Set(ids=[_claim([claim], _any_of(matches)) for claim in SCOPE_CLAIMS]))
 
 
 def _has_one_of(claim: str, values: Iterable[str]) -> Principal:
     """A text, a truth value, or a list of texts; a dot in the claim's name leads into an object, unless the name is a URL."""
     path = [claim] if "://" in claim else claim.split(".")
-    matches = [match for value in values for match in (_text(value), _in_list(_text(value)), *_truth(value))]
-    return _claim(path, ValueMatcher(or_match=OrMatcher(value_matchers=matches)))
+    text = _word if claim in SCOPE_CLAIMS else _text
+    matches = [match for value in values for match in (text(value), _in_list(_text(value)), *_truth(value))]
+    return _claim(path, _any_of(matches))
 
 
 def _claim(path: list[str], value: ValueMatcher) -> Principal:
@@ -99,6 +103,15 @@ def _claim(path: list[str], value: ValueMatcher) -> Principal:
 
 def _text(value: str) -> ValueMatcher:
     return ValueMatcher(string_match=StringMatcher(exact=value))
+
+
+def _word(value: str) -> ValueMatcher:
+    """One of the words of a text."""
+    return ValueMatcher(string_match=StringMatcher(safe_regex=RegexMatcher(regex=f"(.* )?{re.escape(value)}( .*)?")))
+
+
+def _any_of(matches: Iterable[ValueMatcher]) -> ValueMatcher:
+    return ValueMatcher(or_match=OrMatcher(value_matchers=matches))
 
 
 def _in_list(value: ValueMatcher) -> ValueMatcher:

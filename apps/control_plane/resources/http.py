@@ -74,7 +74,8 @@ def edge(
     manager.merge_slashes = True
     manager.path_with_escaped_slashes_action = HttpConnectionManager.UNESCAPE_AND_REDIRECT
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD))
-    manager.early_header_mutation_extensions.append(_early(*(Mutation(remove=name) for name in dict.fromkeys([*CLAIMED, *sorted(own_headers)]))))
+    claimed = dict.fromkeys([*CLAIMED, *sorted(own_headers)])
+    manager.early_header_mutation_extensions.append(_early(*(Mutation(remove=name) for name in claimed)))
     manager.always_set_request_id_in_response = True
     manager.local_reply_config.CopyFrom(error_pages.config())
     return manager

@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 
 from apps.control_plane.model import World
 from apps.control_plane.resources import issuer
-from apps.control_plane.resources.claims import PAYLOAD, PAYLOAD_HEADER, SCOPE_CLAIMS
+from apps.control_plane.resources.claims import PAYLOAD, PAYLOAD_HEADER
 from apps.control_plane.resources.feature import Feature
 from apps.control_plane.resources.protos import duration, pack
 from model.edge import AuthSpec, RouteSpec
@@ -46,7 +46,8 @@ class Jwt(Feature):
     def filters(self, world: World) -> Iterable[HttpFilter]:
         auth, endpoints = world.spec.edge.auth, issuer.endpoints_of(world)
         if auth and endpoints:
-            yield HttpFilter(name=NAME, typed_config=pack(_authentication(auth, endpoints, with_claims=_are_claims_read(world))), disabled=True)
+            config = _authentication(auth, endpoints, with_claims=_are_claims_read(world))
+            yield HttpFilter(name=NAME, typed_config=pack(config), disabled=True)
 
     def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:
         return {NAME: PerRouteConfig(requirement_name=REQUIREMENT)} if route.auth != "public" else {}
@@ -83,5 +84,4 @@ def _authentication(auth: AuthSpec, endpoints: issuer.Endpoints, *, with_claims:
     )
     if with_claims:
         provider.payload_in_metadata = PAYLOAD
-        provider.normalize_payload_in_metadata.space_delimited_claims.extend(SCOPE_CLAIMS)
     return JwtAuthentication(providers={PROVIDER: provider}, requirement_map={REQUIREMENT: JwtRequirement(provider_name=PROVIDER)})
