@@ -71,7 +71,7 @@ class Builder:
         shown = [*self._client_secrets, *(secret for feature in FEATURES for secret in feature.secrets(world))]
         if config.outer:
             peers = [spiffe_id(self._spec.domain, Role.OUTER_EDGE, outer.region) for outer in config.outer]
-            accepting.append(listeners.edge_origin(facts, peers, filters))
+            accepting.append(listeners.edge_origin(facts, peers, filters, self._own_headers))
             shown += secrets.of_machine(facts.tls)
         return _resources(
             listeners=accepting,
@@ -95,7 +95,10 @@ class Builder:
     def _towards_clients(self, facts: MachineFacts, filters: Sequence[HttpFilter]) -> list[Listener]:
         ports = self._spec.edge
         certificates = {names.edge_secret(path): domains for path, domains in self._by_sni.items()}
-        return [listeners.edge_https(facts, ports.https, filters, certificates), listeners.edge_http(facts, ports.http, ports.https)]
+        return [
+            listeners.edge_https(facts, ports.https, filters, self._own_headers, certificates),
+            listeners.edge_http(facts, ports.http, ports.https),
+        ]
 
     def _sidecar(self, facts: MachineFacts, name: str, service: ServiceSpec) -> Resources:
         callees = [callee for callee in service.calls if callee != names.POSTGRES]
@@ -118,6 +121,10 @@ class Builder:
             clusters=[clusters.of_app(facts.loopback, POSTGRES_BACKEND_PORT, "tcp")],
             assignments=[self._own_group(facts.node)],
         )
+
+    @cached_property
+    def _own_headers(self) -> list[str]:
+        return [name for feature in FEATURES for name in feature.own_headers(self._world)]
 
     @cached_property
     def _by_sni(self) -> dict[str, list[str]]:

@@ -85,16 +85,23 @@ def far_apart() -> Http2ProtocolOptions:
     return options
 
 
-def edge(stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilter] = ()) -> HttpConnectionManager:
-    """Towards clients that are not trusted; `filters` run in their order before the router."""
+def edge(
+    stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilter] = (), own_headers: Iterable[str] = ()
+) -> HttpConnectionManager:
+    """Towards clients that are not trusted; `filters` run in their order before the router.
+
+    What clients send in `own_headers` is dropped before anything reads the request.
+    """
     manager = _untrusted(stat_prefix)
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD))
-    manager.early_header_mutation_extensions.append(_early(*_without_claims()))
+    manager.early_header_mutation_extensions.append(_early(*_without_claims(own_headers)))
     _serve(manager, routes, filters)
     return manager
 
 
-def origin(stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilter] = ()) -> HttpConnectionManager:
+def origin(
+    stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilter] = (), own_headers: Iterable[str] = ()
+) -> HttpConnectionManager:
     """Towards outer edges: what they say of the client is believed, its request is judged as if it had come here first.
 
     The address, scheme, request id and `via` are the outer edge's; apps see its certificate in `x-forwarded-client-cert`.
@@ -104,6 +111,8 @@ def origin(stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFi
     manager.codec_type = HttpConnectionManager.HTTP2
     manager.http2_protocol_options.CopyFrom(far_apart())
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.APPEND_IF_EXISTS_OR_ADD))
+    if own_headers:
+        manager.early_header_mutation_extensions.append(_early(*_removals(own_headers)))
     manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET
     manager.set_current_client_cert_details.CopyFrom(
         HttpConnectionManager.SetCurrentClientCertDetails(subject=BoolValue(value=True), uri=True)
@@ -197,8 +206,12 @@ def _manager(stat_prefix: str, common: HttpProtocolOptions) -> HttpConnectionMan
     )
 
 
-def _without_claims() -> Iterable[Mutation]:
-    yield from (Mutation(remove=name) for name in CLAIMED)
+def _removals(headers: Iterable[str]) -> Iterable[Mutation]:
+    return (Mutation(remove=name) for name in sorted(set(headers)))
+
+
+def _without_claims(own_headers: Iterable[str]) -> Iterable[Mutation]:
+    yield from _removals([*CLAIMED, *own_headers])
     for prefix in CLAIMED_PREFIXES:
         yield Mutation(remove_on_match=Mutation.RemoveOnMatch(key_matcher=StringMatcher(prefix=prefix)))
 

@@ -61,6 +61,7 @@ def lab(spec_of: Any, lab_of: Any, key_server: KeyServer) -> Any:
         {"prefix": "/guarded", "auth": "jwt"},
         {"prefix": "/guarded/open"},
         {"prefix": "/orders", "auth": "jwt", "require": REQUIRE},
+        {"prefix": "/scp", "auth": "jwt", "require": {"claims": {"scope": ["orders.read"]}}},
         {"prefix": "/public"},
     ]
     lab = lab_of(spec_of(edge=edge_of(key_server.url), web=HTTP | {"routes": routes}))
@@ -260,6 +261,12 @@ def test_a_route_gets_only_tokens_with_the_claims_it_requires(lab: Any, client: 
         assert response.text == "RBAC: access denied"
         assert count("rbac.denied") == before + 1
         lab.wait_for_log(lab.endpoints[0].address, "rbac_access_denied_matched_policy[none]")
+
+
+@envoy
+@pytest.mark.parametrize(("scope", "status"), [("a orders.read b", 200), (["orders.read"], 200), ("ordersxread", 403), ("", 403)])
+def test_a_claim_that_holds_words_is_required_by_one_of_them(client: httpx.Client, scope: Any, status: int) -> None:
+    assert client.get("/scp", headers=bearer(token(scope=scope))).status_code == status
 
 
 @envoy
