@@ -103,7 +103,7 @@ def test_routes_lead_over_the_peering_from_every_table_once_it_is_accepted(outer
     assert all(accepter.urn in one.dependencies for one in routes)
 
 
-def test_outer_edges_change_nothing_of_the_machines_that_were_there_but_the_control_planes_rights(
+def test_outer_edges_change_nothing_of_services_control_planes_and_the_database_but_the_control_planes_rights(
     run: Callable[..., Any], configs: Callable[[str], dict[str, Any]], dev: Any
 ) -> None:
     config = configs("dev")
@@ -113,6 +113,7 @@ def test_outer_edges_change_nothing_of_the_machines_that_were_there_but_the_cont
     assert {name[1] for name in before if before[name] != after.get(name)} == {
         "control-plane-policy",  # hooks of groups there
         "document-mesh",
+        *("edge-0-template", "edge-1-template"),  # what a connection of outer edges may do
         "identity-template",  # where it may send browsers back to
         "monitoring-template",  # where it looks for machines
         "tls-edge-tls",  # the addresses of all edges
