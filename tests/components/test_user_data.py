@@ -163,11 +163,13 @@ def test_every_placeholder_is_a_fact_of_the_machine(role: str) -> None:
     assert set(re.findall(r"\$\{(\w+)\}", compose)) <= known
 
 
-def test_no_literal_address_but_those_of_the_control_planes(role: str) -> None:
+def test_no_literal_address_but_the_fixed_ones(role: str) -> None:
     text = "".join(content for path, content in boot(rendered(role)).items() if path != "/etc/mesh/machine.env")
     addresses = set(re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", text))
     # The edges' public addresses are part of the built-in issuer's task: logins return there.
-    assert addresses - {"203.0.113.7"} <= {"10.20.24.4", "10.20.56.4"}
+    own = set() if role in ("edge", "service") else {BUILT.address}
+    assert addresses - {"203.0.113.7"} <= {"10.20.24.4", "10.20.56.4", *own}
+    assert own <= addresses
 
 
 def test_no_secret_is_in_it(role: str) -> None:
@@ -194,7 +196,8 @@ def test_only_the_edge_lowers_the_first_unprivileged_port() -> None:
 def test_a_local_machine_differs_in_its_loopback_its_labels_and_the_way_to_ec2_alone() -> None:
     for role in ROLES:
         here, there = boot(rendered(role, "local")), boot(rendered(role, "dev"))
-        assert "MESH_LOOPBACK=10.20.0.7" in here.pop("/etc/mesh/machine.env")
+        address = "10.20.0.7" if role in ("edge", "service") else BUILT.address
+        assert f"MESH_LOOPBACK={address}\n" in here.pop("/etc/mesh/machine.env")
         assert "MESH_LOOPBACK=127.0.0.1" in there.pop("/etc/mesh/machine.env")
         compose = yaml.safe_load(here.pop("/etc/mesh/compose.yaml"))
         for service in compose["services"].values():

@@ -116,11 +116,14 @@ class Stack:
                     found.append(process)
         return found
 
-    def load(self, path: str, *, rate: float, seconds: float, method: str = "GET", edge: int = 0, url: str = "") -> "Load":
-        """Starts the load client against one of the stack's edges, or against `url`."""
+    def load(
+        self, path: str, *, rate: float, seconds: float, method: str = "GET", edge: int = 0, url: str = "", retry: bool = False
+    ) -> "Load":
+        """Starts the load client against one of the stack's edges, or `url`; with `retry` it sends a request once more whose connection breaks."""
         target = (url or self.urls[edge]) + path
         words = [sys.executable, str(REPO / "tests/e2e/load_client.py"), target, "--ca", str(self.ca), "--rate", str(rate)]
-        return Load(subprocess.Popen([*words, "--seconds", str(seconds), "--method", method], stdout=subprocess.PIPE, text=True))
+        words += ["--seconds", str(seconds), "--method", method, *(["--retry"] if retry else [])]
+        return Load(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
 
 
 @dataclass(frozen=True)
