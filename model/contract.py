@@ -63,7 +63,7 @@ IDENTITY_PREFIX = "/identity"
 """Where the edge shows the built-in token issuer."""
 
 VIA_HEADER = "via"
-"""RFC 9110 §7.6.3. Each Envoy appends `1.1 <node id>`; the edge first drops what the client sent."""
+"""RFC 9110 §7.6.3. Each Envoy appends `1.1 <node id>`; the first edge drops what the client sent."""
 
 MACHINE_ENV = "/etc/mesh/machine.env"
 """The only file that cloud-init's jinja touches: instance id, address, loopback and zone as `MESH_*=value` lines."""

@@ -18,14 +18,16 @@ def check(
     root: str,
     region: str | None,
     network: IPv4Network | None,
+    nat: str | None,
     elastic_ips: int,
     local: bool,
 ) -> Iterator[Problem]:
-    """All problems; `place` is that of the list, `region` and `network` are the mesh's own where they are known."""
+    """All problems; `place` is that of the list, `region`, `network` and `nat` are the mesh's own where they are known."""
     found = chain(
         _regions_differ(place, outer, region),
         _ranges_are_apart(place, outer, root=root, network=network),
         _ranges_fit_the_runtime(place, outer, local=local),
+        _regions_can_be_asked(place, outer, nat),
         _images_are_pinned(place, outer, local=local),
         _elastic_ips_are_enough(place, outer, elastic_ips),
     )
@@ -60,6 +62,12 @@ def _ranges_fit_the_runtime(place: str, outer: list[OuterSpec], *, local: bool) 
         if local and not loopback:
             rule = "a local stack's machines live on loopback"
             yield Problem(path, str(spec.cidr), rule, "start it by `./mesh up`, which takes free ranges")
+
+
+def _regions_can_be_asked(place: str, outer: list[OuterSpec], nat: str | None) -> Iterator[Problem]:
+    if outer and nat == "none":
+        rule = "control planes and Prometheus ask EC2 of those regions for machines; without NAT they reach the mesh's own region alone"
+        yield Problem(place, ", ".join(spec.region for spec in outer), rule, "write `network: {nat: single}`, or remove the outer edges")
 
 
 def _images_are_pinned(place: str, outer: list[OuterSpec], *, local: bool) -> Iterator[Problem]:

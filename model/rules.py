@@ -160,6 +160,7 @@ def _outer_edges_stand_apart(parts: Parts) -> Iterator[Problem]:
             root=parts.root,
             region=parts.region,
             network=parts.network.cidr if parts.network else None,
+            nat=parts.network.nat if parts.network else None,
             elastic_ips=parts.quotas.elastic_ips,
             local=parts.local,
         )

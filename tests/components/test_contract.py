@@ -76,13 +76,13 @@ def test_every_output_is_annotated_and_documented(name: str) -> None:
     assert inspect.getdoc(COMPONENTS[name])
 
 
-def test_every_component_is_in_the_program_under_its_own_type(dev: Any, unrouted: Any) -> None:
-    declared = {resource.type for program in (dev, unrouted) for resource in program.resources if not resource.custom}
+def test_every_component_is_in_the_program_under_its_own_type(dev: Any, unrouted: Any, outer: Any) -> None:
+    declared = {resource.type for program in (dev, unrouted, outer) for resource in program.resources if not resource.custom}
     expected = {f"mesh:{name.split('.')[0]}:{name.split('.')[1]}" for name in COMPONENTS}
     assert declared == expected
 
 
-@pytest.fixture(params=["dev", "unrouted"])
+@pytest.fixture(params=["dev", "unrouted", "outer"])
 def program(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 

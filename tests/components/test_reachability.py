@@ -32,7 +32,7 @@ REGIONS = {
     "dev": "eu-west-1",
     "local": "eu-west-2",
     "prod": "eu-west-3",
-    "no-nat": "us-east-1",
+    "no-nat": "eu-north-1",
     "no-database": "us-west-2",
 }
 """A region of its own for every stack, since moto's account is one."""
@@ -81,15 +81,14 @@ def arrows(mesh: MeshSpec) -> set[Arrow]:
     wanted |= {(caller, "control-plane", 18001) for caller in ("monitoring", "control-plane")}
     wanted |= {("monitoring", name, 8000) for name, service in mesh.services.items() if service.metrics}
     # AWS's APIs and registries are 443, Ubuntu's package archive is 80.
-    outside = public if mesh.network.nat == "none" else machines
+    outside = ["edge"] if mesh.network.nat == "none" else machines
     # An edge takes any address, so also those of the machines that may call any address, unless nothing joins their VPCs.
     open_ports = {443, 80} & {mesh.edge.https, mesh.edge.http}
     wanted |= {(machine, edge, port) for machine in outside for edge in public for port in open_ports if joined(machine, edge, outer)}
     wanted |= {(machine, "internet", port) for machine in outside for port in (443, 80)}
     wanted |= {(machine, "aws:s3", port) for machine in outside for port in (443, 80)}
     if mesh.network.nat == "none":
-        wanted |= {(machine, f"aws:{api}", 443) for machine in machines if machine not in outer for api in ("s3", *APIS)}
-        wanted |= {(region, "aws:s3", 443) for region in outer}
+        wanted |= {(machine, f"aws:{api}", 443) for machine in machines for api in ("s3", *APIS)}
     return wanted
 
 
@@ -119,11 +118,11 @@ class Deployments:
         mesh = config["envoy-mesh:mesh"]
         if name == "no-nat":
             mesh["network"]["nat"] = "none"
+        if name == "no-database":
             mesh["edge"]["outer"] = [
                 {"region": "sa-east-1", "cidr": "10.40.0.0/16", "ami": IMAGE},
                 {"region": "ap-south-1", "cidr": "10.41.0.0/20", "zones": 1, "ami": IMAGE},
             ]
-        if name == "no-database":
             del mesh["database"]
             for service in mesh["services"].values():
                 service["calls"] = [callee for callee in service.get("calls", []) if callee != "postgres"]

@@ -91,3 +91,25 @@ def test_a_terminated_outer_edge_comes_back_with_its_address(stack: Stack) -> No
 
     took = eventually("the address answers", answers, seconds=10)
     print(f"answers again {took:.1f} s after its successor is healthy")
+
+
+@pytest.mark.slow
+def test_a_region_of_outer_edges_comes_to_a_running_stack_and_goes_again(small: Stack) -> None:
+    """The mesh's own edges get a successor each, which accepts outer ones; services and control planes are not touched."""
+    small.mesh("up")
+    before = {one["id"] for one in small.machines() if one["role"] in ("service", "control-plane")}
+    with small.edited() as mesh:
+        mesh["edge"]["outer"] = [{"region": REGION, "cidr": "127.20.128.0/20", "instances": 2}]
+    small.mesh("up")
+    urls = small.outputs()["outerEdgeUrls"][REGION]
+    for url in urls:
+        with small.client(url) as client:
+            assert client.get("/service-1/info").json()["via"][0].startswith(f"outer-edge/{REGION}/")
+    assert len(urls) == 2
+    assert before <= {one["id"] for one in small.machines()}
+    with small.edited() as mesh:
+        mesh["edge"].pop("outer")
+    small.mesh("up")
+    assert not small.healthy(REGION)
+    ec2 = small.aws("ec2", region=REGION)
+    assert (ec2.describe_vpcs()["Vpcs"], ec2.describe_addresses()["Addresses"]) == ([], [])

@@ -71,6 +71,14 @@ def test_outer_edges_of_a_local_stack_live_on_loopback_too_and_need_no_image() -
         read_mesh(config, local=True)
 
 
+def test_outer_edges_need_a_way_to_the_apis_of_their_regions() -> None:
+    config = changed("edge.outer", [{"region": "us-east-1", "cidr": "10.30.0.0/16", "ami": "ami-0123456789abcdef0"}])
+    assert read_mesh(config).edge.outer
+    config["network"]["nat"] = "none"
+    with pytest.raises(ConfigError, match=r"mesh\.edge\.outer = us-east-1: .* without NAT .* `network: \{nat: single\}`"):
+        read_mesh(config)
+
+
 def test_an_acme_stack_reaches_its_authority_and_serves_only_domains_that_it_orders() -> None:
     config = changed("edge.tls", {"mode": "acme", "acme": ACME})
     config["services"]["web"]["routes"] = [{"prefix": "/w", "domains": ["a.example.com"]}]

@@ -107,6 +107,7 @@ def test_a_clients_request_for_the_path_of_the_checks_is_a_request_like_any_othe
     assert double.lab.log(double.edges[0]).read_text().count('"path":"/healthcheck"') == 1, "checks are not logged, the request is"
 
 
+@pytest.mark.slow
 def test_a_client_that_resets_all_it_asks_for_ends_its_own_connection_and_no_other(double: Any, fresh: Any) -> None:
     """Its requests share connections with everybody's, from the outer edge to the origin and from there to the sidecar."""
     client = fresh(double)
