@@ -115,7 +115,7 @@ class MeshSource:
             else:
                 self._now[key] = self._build(self._builder, node, last) or (last and _Built(last.snapshot, _BEHIND))
         built = self._now[key]
-        return built and built.snapshot
+        return built.snapshot if built else None
 
     def _build(self, builder: Builder, node: Node, last: _Built | None) -> _Built | None:
         self._metrics.builds.inc()
@@ -144,7 +144,7 @@ class MeshSource:
         if last is None or last.intent != self._intent:
             return None
         endpoints = builder.endpoints_for(node, last.snapshot.resources(type_urls.ENDPOINT).keys())
-        return endpoints and last.snapshot.replaced({type_urls.ENDPOINT: self._shared_of(endpoints)})
+        return None if endpoints is None else last.snapshot.replaced({type_urls.ENDPOINT: self._shared_of(endpoints)})
 
     def _shared_of(self, messages: Mapping[str, Message | Resource]) -> dict[str, Message | Resource]:
         return {name: self._once(name, message) for name, message in messages.items()}
