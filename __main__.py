@@ -1,7 +1,8 @@
 """The program: reads a stack's settings and composes the mesh of them. What a part is made of stands in `components`."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import pulumi
@@ -12,6 +13,7 @@ from components import (
     database,
     firewall_rules,
     identity_files,
+    identity_provider,
     login_secrets,
     machine_files,
     mesh_document,
@@ -27,19 +29,22 @@ from components.dns import PrivateDns, PrivateDnsArgs, PublicDns, PublicDnsArgs
 from components.edge import Edge, EdgeAddresses, EdgeAddressesArgs, EdgeArgs
 from components.endpoints import Endpoints, EndpointsArgs
 from components.firewall import Firewall, FirewallArgs
-from components.foundation import AGENT, CONTROL_PLANE, IDENTITY, Foundation
+from components.foundation import AGENT, CONTROL_PLANE, IDENTITY, Foundation, Ground, Make
 from components.identity_provider import IdentityProvider, IdentityProviderArgs
 from components.login_secrets import LoginSecrets, LoginSecretsArgs
 from components.machine_files import StackFacts
 from components.mesh_document import MeshDocument, MeshDocumentArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.network import Network, NetworkArgs
+from components.outer_region import OuterRegion, OuterRegionArgs
 from components.passwords import Passwords, PasswordsArgs
+from components.region import in_region
 from components.registry import Registry, RegistryArgs
 from components.service_group import ServiceGroup, ServiceGroupArgs
 from components.tags import StackTags
 from model import edge_certificates
 from model.contract import Role, database_secret
+from model.edge import OuterSpec
 from model.identity import callbacks, is_builtin
 from model.problems import ConfigError
 from model.spec import MeshSpec
@@ -76,6 +81,7 @@ def build(settings: Settings) -> None:
         FirewallArgs(
             vpc_id=network.vpc_id,
             groups=firewall_rules.groups(mesh),
+            networks=firewall_rules.networks(mesh),
             rules=firewall_rules.rules(mesh),
             aws_prefix_list=network.s3_prefix_list,
             tags=tags,
@@ -83,16 +89,17 @@ def build(settings: Settings) -> None:
     )
     endpoints = build_endpoints(settings, network, firewall, tags)
     addresses = EdgeAddresses("edge-address", EdgeAddressesArgs(count=mesh.edge.instances, tags=tags))
-    holders = holders_of(mesh)
+    outer = {spec.region: build_outer_region(settings, network, spec, tags) for spec in mesh.edge.outer}
+    public_ips = [*addresses.public_ips, *(address for region in outer.values() for address in region.addresses.public_ips)]
     foundation = Foundation(
         region=settings.region,
         ami=settings.ami,
         tags=tags,
         network=network,
         firewall=firewall,
-        endpoints=endpoints,
+        ways_out=[*network.ready, *(endpoints.ready if endpoints else [])],
         certificates=Certificates(
-            "tls", CertificatesArgs(domain=mesh.domain, holders=holders, edge_addresses=list(addresses.public_ips), tags=tags)
+            "tls", CertificatesArgs(domain=mesh.domain, holders=holders_of(mesh), edge_addresses=list(public_ips), tags=tags)
         ),
         registry=Registry("image", RegistryArgs(builds=builds_of(mesh), protect_data=mesh.production, tags=tags)),
     )
@@ -106,25 +113,42 @@ def build(settings: Settings) -> None:
     planes = build_control_plane(foundation, facts, settings.descriptors)
     store = build_database(foundation, facts, passwords) if mesh.database else None
     logins = LoginSecrets("login", LoginSecretsArgs(mesh=mesh, tags=tags)) if mesh.edge.auth else None
-    issuer = build_identity(foundation, facts, logins, addresses) if logins and is_builtin(mesh) else None
+    issuer = build_identity(foundation, facts, logins, public_ips) if logins and is_builtin(mesh) else None
     build_edge(foundation, facts, addresses)
+    for spec in mesh.edge.outer:
+        build_outer_edge(foundation, facts, spec, outer[spec.region], ami=spec.ami or settings.ami)
     groups = {name: build_service(foundation, facts, name, passwords) for name in mesh.services}
     watch = build_monitoring(foundation, facts, passwords)
     records = {"control-plane": planes.addresses, "monitoring": [watch.address], **({"postgres": [store.address]} if store else {})}
     records |= {"identity": [issuer.address]} if issuer else {}
     PrivateDns("dns", PrivateDnsArgs(domain=mesh.domain, vpc_id=network.vpc_id, records=records, tags=tags))
     if settings.public_zone:
-        PublicDns("public-dns", PublicDnsArgs(zone_id=settings.public_zone, names=[mesh.domain], addresses=addresses.public_ips))
+        PublicDns(
+            "public-dns",
+            PublicDnsArgs(
+                zone_id=settings.public_zone,
+                names=[mesh.domain],
+                region=settings.region,
+                addresses=addresses.public_ips,
+                outer={name: region.addresses.public_ips for name, region in outer.items()},
+            ),
+        )
 
-    port = "" if mesh.edge.https == HTTPS else f":{mesh.edge.https}"
-    pulumi.export("edgeUrls", [Output.format("https://{0}{1}", address, port) for address in addresses.public_ips])
+    pulumi.export("edgeUrls", urls_of(mesh, addresses))
+    pulumi.export("outerEdgeUrls", {name: urls_of(mesh, region.addresses) for name, region in outer.items()})
     pulumi.export("edgeAddresses", addresses.public_ips)
     pulumi.export("caCertificate", foundation.certificates.ca_certificate)
-    pulumi.export("controlPlane", {"addresses": planes.addresses, "instances": planes.instance_ids})
-    pulumi.export("database", {"address": store.address, "instance": store.instance_id} if store else None)
-    pulumi.export("monitoring", {"address": watch.address, "instance": watch.instance_id})
+    pulumi.export("controlPlane", {"addresses": planes.addresses, "groups": planes.group_names})
+    pulumi.export("database", {"address": store.address, "group": store.group_name} if store else None)
+    pulumi.export("monitoring", {"address": watch.address, "group": watch.group_name})
     pulumi.export("services", {name: service_output(mesh, name, group) for name, group in groups.items()})
     pulumi.export("vpcId", network.vpc_id)
+
+
+def build_outer_region(settings: Settings, origin: Network, spec: OuterSpec, tags: StackTags) -> OuterRegion:
+    """Where the outer edges of a region stand."""
+    args = OuterRegionArgs(spec=spec, mesh=settings.mesh, origin=origin, origin_region=settings.region, tags=tags)
+    return OuterRegion(f"outer-{spec.region}", args)
 
 
 def build_endpoints(settings: Settings, network: Network, firewall: Firewall, tags: StackTags) -> Endpoints | None:
@@ -140,12 +164,14 @@ def build_endpoints(settings: Settings, network: Network, firewall: Firewall, ta
 
 def build_control_plane(foundation: Foundation, facts: StackFacts, descriptors: Mapping[str, bytes]) -> ControlPlane:
     """The mesh document and the machines that serve it."""
-    mesh, tags = facts.mesh, foundation.tags
+    mesh, tags, zones = facts.mesh, foundation.tags, foundation.network.zones
     content = mesh_document.render(mesh, stack=facts.stack, region=facts.region, descriptors=descriptors)
     document = MeshDocument("document", MeshDocumentArgs(content=content, protect_data=mesh.production, tags=tags))
     make = partial(machine_files.control_plane, facts)
     renewed = edge_certificates.renewed_parameters(mesh, stack=facts.stack)
+    regions = [facts.region, *(spec.region for spec in mesh.edge.outer)]
     renewing = policies.renew_certificate(facts.region, renewed) if renewed else []
+    claim = policies.claim_address(facts.region, facts.stack, Role.CONTROL_PLANE)
     settings = foundation.settings(
         Role.CONTROL_PLANE,
         control_plane.SERVICE,
@@ -153,30 +179,34 @@ def build_control_plane(foundation: Foundation, facts: StackFacts, descriptors: 
         instance_type=mesh.machines.control_plane_type,
         builds=[CONTROL_PLANE],
         parameters=[*edge_certificates.parameters_of(mesh, stack=facts.stack), *login_secrets.names(mesh, facts.stack)],
-        statements=document.bucket_arn.apply(lambda arn: [*policies.control(facts.region, facts.stack, arn), *renewing]),
+        statements=document.bucket_arn.apply(lambda arn: [*policies.control(regions, facts.stack, arn), claim, *renewing]),
         after=document.ready,
     )
     holder = Holder(Role.CONTROL_PLANE, control_plane.SERVICE)
-    data = foundation.user_data(make, holder=holder, app=foundation.registry.refs[CONTROL_PLANE], bucket=document.bucket)
-    return ControlPlane("control-plane", ControlPlaneArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=tags))
+    known = {"app": foundation.registry.refs[CONTROL_PLANE], "bucket": document.bucket}
+    data = [foundation.user_data(make, holder=holder, address=address, **known) for address in facts.control_planes]
+    return ControlPlane("control-plane", ControlPlaneArgs(zones=zones, user_data=data, settings=settings, tags=tags))
 
 
-def build_identity(foundation: Foundation, facts: StackFacts, logins: LoginSecrets, addresses: EdgeAddresses) -> IdentityProvider:
+def build_identity(
+    foundation: Foundation, facts: StackFacts, logins: LoginSecrets, public_ips: Sequence[Output[str]]
+) -> IdentityProvider:
     """The token issuer of stacks that ask for one."""
-    make = partial(identity_files.identity, facts)
+    make, zones = partial(identity_files.identity, facts), foundation.network.zones
     settings = foundation.settings(
         Role.IDENTITY,
         identity_files.SERVICE,
         make,
         instance_type=facts.mesh.machines.control_plane_type,
         builds=[IDENTITY],
+        statements=[policies.discover(), policies.claim_address(facts.region, facts.stack, Role.IDENTITY)],
         after=logins.ready,
     )
-    redirects = Output.all(*addresses.public_ips).apply(lambda hosts: " ".join(callbacks(facts.mesh, hosts)))
-    data = foundation.user_data(make, app=foundation.registry.refs[IDENTITY], redirects=redirects)
+    redirects = Output.all(*public_ips).apply(lambda hosts: " ".join(callbacks(facts.mesh, hosts)))
+    address = str(identity_provider.address([zone.ranges for zone in zones]))
+    data = foundation.user_data(make, app=foundation.registry.refs[IDENTITY], redirects=redirects, address=address)
     return IdentityProvider(
-        "identity",
-        IdentityProviderArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=foundation.tags),
+        "identity", IdentityProviderArgs(zones=zones, user_data=data, settings=settings, tags=foundation.tags)
     )
 
 
@@ -190,11 +220,53 @@ def build_edge(foundation: Foundation, facts: StackFacts, addresses: EdgeAddress
         instance_type=facts.mesh.edge.instance_type,
         statements=policies.take_address(facts.region, facts.stack),
     )
-    data = [
-        foundation.user_data(make, holder=Holder(Role.EDGE, "edge"), allocation=allocation, public_ip=public_ip)
+    data = edges_data(foundation, make, Holder(Role.EDGE, "edge"), addresses)
+    return Edge("edge", EdgeArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=foundation.tags))
+
+
+def build_outer_edge(foundation: Foundation, facts: StackFacts, spec: OuterSpec, region: OuterRegion, *, ami: str) -> Edge:
+    """The machines that clients near another region reach; all that they read is there, but for the images."""
+    ground = Ground(
+        region=spec.region,
+        ami=ami,
+        tags=foundation.tags,
+        firewall=region.firewall,
+        certificates=foundation.certificates,
+        registry=foundation.registry,
+        ways_out=region.ready,
+        placed=in_region(spec.region),
+    )
+    make = partial(machine_files.edge, replace(facts, region=spec.region), role=Role.OUTER_EDGE, service=spec.region)
+    settings = ground.settings(
+        Role.OUTER_EDGE,
+        spec.region,
+        make,
+        instance_type=facts.mesh.edge.instance_type,
+        statements=policies.take_address(spec.region, facts.stack),
+    )
+    args = EdgeArgs(
+        zones=region.network.zones,
+        role=Role.OUTER_EDGE,
+        service=spec.region,
+        user_data=edges_data(ground, make, Holder(Role.OUTER_EDGE, spec.region), region.addresses),
+        settings=settings,
+        tags=foundation.tags,
+    )
+    return Edge(f"outer-edge-{spec.region}", args, opts=in_region(spec.region))
+
+
+def edges_data(ground: Ground, make: Make, holder: Holder, addresses: EdgeAddresses) -> list[Output[str]]:
+    """User data of each edge, with the Elastic IP that it takes."""
+    return [
+        ground.user_data(make, holder=holder, allocation=allocation, public_ip=public_ip)
         for allocation, public_ip in zip(addresses.allocation_ids, addresses.public_ips, strict=True)
     ]
-    return Edge("edge", EdgeArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=foundation.tags))
+
+
+def urls_of(mesh: MeshSpec, addresses: EdgeAddresses) -> list[Output[str]]:
+    """Where clients reach these edges."""
+    port = "" if mesh.edge.https == HTTPS else f":{mesh.edge.https}"
+    return [Output.format("https://{0}{1}", address, port) for address in addresses.public_ips]
 
 
 def build_service(foundation: Foundation, facts: StackFacts, name: str, passwords: Passwords) -> ServiceGroup:
@@ -243,9 +315,21 @@ def build_database(foundation: Foundation, facts: StackFacts, passwords: Passwor
         ),
     )
     make = partial(machine_files.database, facts)
-    settings = foundation.settings(Role.DATABASE, database.SERVICE, make, instance_type=spec.instance_type, after=passwords.ready)
-    data = foundation.user_data(make, holder=Holder(Role.DATABASE, database.SERVICE), volume=volume.volume_id)
-    return Database("database", DatabaseArgs(zone=zone, volume_id=volume.volume_id, user_data=data, settings=settings, tags=tags))
+    settings = foundation.settings(
+        Role.DATABASE,
+        database.SERVICE,
+        make,
+        instance_type=spec.instance_type,
+        statements=[policies.discover(), *claims_of(facts, Role.DATABASE)],
+        after=passwords.ready,
+    )
+    data = foundation.user_data(
+        make,
+        holder=Holder(Role.DATABASE, database.SERVICE),
+        volume=volume.volume_id,
+        address=str(database.address([zone.ranges])),
+    )
+    return Database("database", DatabaseArgs(zone=zone, user_data=data, settings=settings, tags=tags))
 
 
 def build_monitoring(foundation: Foundation, facts: StackFacts, passwords: Passwords) -> Monitoring:
@@ -269,18 +353,22 @@ def build_monitoring(foundation: Foundation, facts: StackFacts, passwords: Passw
         monitoring.SERVICE,
         make,
         instance_type=spec.instance_type,
-        statements=[policies.discover()],
+        statements=[policies.discover(), *claims_of(facts, Role.MONITORING)],
         after=passwords.ready,
     )
-    data = foundation.user_data(make, volume=volume.volume_id)
-    return Monitoring(
-        "monitoring", MonitoringArgs(zone=zone, volume_id=volume.volume_id, user_data=data, settings=settings, tags=tags)
-    )
+    data = foundation.user_data(make, volume=volume.volume_id, address=str(monitoring.address([zone.ranges])))
+    return Monitoring("monitoring", MonitoringArgs(zone=zone, user_data=data, settings=settings, tags=tags))
+
+
+def claims_of(facts: StackFacts, role: Role) -> list[policies.Statement]:
+    """What a machine with a fixed address and a data volume may claim."""
+    return [policies.claim_address(facts.region, facts.stack, role), *policies.attach_volume(facts.region, facts.stack, role)]
 
 
 def holders_of(mesh: MeshSpec) -> list[Holder]:
     """Who gets a mesh certificate: every kind of machine with an Envoy, and the control planes."""
     holders = [Holder(Role.EDGE, "edge"), Holder(Role.CONTROL_PLANE, control_plane.SERVICE)]
+    holders += [Holder(Role.OUTER_EDGE, spec.region) for spec in mesh.edge.outer]
     holders += [Holder(Role.SERVICE, name) for name in mesh.services]
     return [*holders, Holder(Role.DATABASE, database.SERVICE)] if mesh.database else holders
 

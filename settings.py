@@ -49,7 +49,7 @@ def read_settings() -> Settings:
     region = pulumi.Config("aws").get("region")
     if not region:
         problems.append(Problem("aws:region", "(not set)", "a stack lies in one region", "add `aws:region: eu-central-1`"))
-    mesh = _mesh(config, problems)
+    mesh = _mesh(config, region, problems)
     zones = _zones(config, region or "", mesh.network.zones if mesh else 1, problems)
     if mesh:
         problems += _quota_problems(mesh)
@@ -71,11 +71,12 @@ def read_settings() -> Settings:
     )
 
 
-def _mesh(config: pulumi.Config, problems: list[Problem]) -> MeshSpec | None:
+def _mesh(config: pulumi.Config, region: str | None, problems: list[Problem]) -> MeshSpec | None:
     root = f"{PROJECT}:mesh"
     try:
         text = config.get("mesh")
-        return read_mesh(json.loads(text) if text else None, local=config.get_bool("local") or False, root=root)
+        data = json.loads(text) if text else None
+        return read_mesh(data, local=config.get_bool("local") or False, region=region, root=root)
     except json.JSONDecodeError:
         problems.append(Problem(root, "text", "a mesh is a mapping with domain, network and services", "see the README's example"))
     except ConfigError as error:

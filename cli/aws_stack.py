@@ -16,7 +16,7 @@ from cli.pulumi_cli import find_pulumi
 from cli.session import REPO, cache_directory
 from cli.workspace import LOCAL_KEY, StackFile, read_stack_file
 from local.supervisor.client import MachineView
-from model.contract import TAG_ROLE, TAG_SERVICE, TAG_STACK
+from model.contract import TAG_ADDRESS, TAG_ROLE, TAG_SERVICE, TAG_STACK
 from model.problems import ConfigError
 from model.read import read_mesh
 from model.spec import MeshSpec
@@ -76,8 +76,12 @@ class AwsStack:
             raise Stop(f"{self.file.path.name}: {error}", Exit.USAGE) from error
 
     def machines(self) -> list[MachineView]:
-        """Instances with the stack's tag, but terminated ones."""
-        ec2 = boto3.client("ec2", region_name=self.file.region)
+        """Instances with the stack's tag, but terminated ones, in the stack's own region and in those of outer edges."""
+        regions = [self.file.region, *(outer.region for outer in self.mesh().edge.outer)]
+        return [machine for region in regions for machine in self._machines_in(region)]
+
+    def _machines_in(self, region: str) -> list[MachineView]:
+        ec2 = boto3.client("ec2", region_name=region)
         wanted: list[FilterTypeDef] = [
             {"Name": f"tag:{TAG_STACK}", "Values": [self.stack]},
             {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
@@ -89,12 +93,12 @@ class AwsStack:
             for page in ec2.get_paginator("describe_instance_status").paginate()
             for status in page["InstanceStatuses"]
         }
-        groups = self._lifecycles()
+        groups = self._lifecycles(region)
         return [_view(instance, checks.get(instance["InstanceId"], ""), groups.get(instance["InstanceId"])) for instance in instances]
 
-    def _lifecycles(self) -> dict[str, tuple[str, str]]:
+    def _lifecycles(self, region: str) -> dict[str, tuple[str, str]]:
         """Instance id → Auto Scaling's lifecycle state and health."""
-        autoscaling = boto3.client("autoscaling", region_name=self.file.region)
+        autoscaling = boto3.client("autoscaling", region_name=region)
         pages = autoscaling.get_paginator("describe_auto_scaling_groups").paginate(
             Filters=[{"Name": f"tag:{TAG_STACK}", "Values": [self.stack]}]
         )
@@ -114,7 +118,7 @@ def _view(instance: Mapping[str, Any], check: str, group: tuple[str, str] | None
         role=tags.get(TAG_ROLE, "?"),
         service=tags.get(TAG_SERVICE, "?"),
         zone=instance["Placement"]["AvailabilityZone"],
-        address=instance.get("PrivateIpAddress", ""),
+        address=tags.get(TAG_ADDRESS) or instance.get("PrivateIpAddress", ""),
         health=health,
         detail=detail,
         elastic_addresses=tuple(filter(None, [instance.get("PublicIpAddress")])),

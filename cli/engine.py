@@ -25,8 +25,6 @@ from cli.progress import Step
 from cli.pulumi_cli import PulumiCli
 from model.contract import PROJECT
 
-INSTANCE_TYPE = "aws:ec2/instance:Instance"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Attached:
@@ -73,12 +71,6 @@ class Engine:
         """Whether an earlier operation left a state."""
         return self._checkpoint.exists()
 
-    def instances(self) -> dict[str, str]:
-        """EC2 instances that the state describes: id → resource name."""
-        latest = self._read_checkpoint().get("latest") or {}
-        found = [resource for resource in latest.get("resources", []) if resource["type"] == INSTANCE_TYPE and not resource.get("delete")]
-        return {resource["id"]: resource["urn"].rsplit("::", 1)[-1] for resource in found}
-
     def prepare(self) -> None:
         """Makes the stack if it is new; mends what a killed engine left: its lock, and operations it had begun.
 
@@ -91,7 +83,7 @@ class Engine:
             return
         if any((self.state / "pulumi" / ".pulumi" / "locks").glob("**/*.json")):
             self._open().cancel()
-        latest = self._read_checkpoint().get("latest") or {}
+        latest = json.loads(self._checkpoint.read_text())["checkpoint"].get("latest") or {}
         if latest.get("pending_operations"):
             stack = self._open()
             deployment = stack.export_stack()
@@ -114,10 +106,6 @@ class Engine:
     @property
     def _checkpoint(self) -> Path:
         return self.state / "pulumi" / ".pulumi" / "stacks" / PROJECT / f"{self.stack}.json"
-
-    def _read_checkpoint(self) -> dict[str, Any]:
-        checkpoint: dict[str, Any] = json.loads(self._checkpoint.read_text())["checkpoint"]
-        return checkpoint
 
     def _operate(self, step: Step, operation: Callable[[Watch, dict[str, Any]], object]) -> Watch:
         watch = Watch(step=step)

@@ -34,6 +34,7 @@ from model.spec import MeshSpec, ServiceSpec
 ROUNDS = 4
 """Requests per instance of a service and edge: enough to meet each instance in turn."""
 TIMEOUT_SECONDS = 15.0
+EDGE = "edge"
 NO_ROUTE = "/no-such-route-of-the-mesh"
 MARKS = {True: "[green]ok[/]", False: "[red]FAILED[/]", None: "[dim]not exercised[/]"}
 
@@ -59,7 +60,7 @@ def _try(
     with tempfile.NamedTemporaryFile("w", prefix="envoy-mesh-ca-", suffix=".pem") as ca:
         ca.write(outputs["caCertificate"])
         ca.flush()
-        findings = asyncio.run(_all(outputs["edgeUrls"], mesh, machines, ca.name, tokens))
+        findings = asyncio.run(_all(fronts_of(outputs), mesh, machines, ca.name, tokens))
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
@@ -73,14 +74,20 @@ def _cells(finding: Finding) -> tuple[str, str, str, str, str]:
     return finding.edge, finding.what, MARKS[finding.ok], finding.expected, finding.seen
 
 
+def fronts_of(outputs: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """URL of each edge → the edges that a request passes from there; one to an outer edge passes one of the mesh's own next."""
+    outer = {url: (region, EDGE) for region, urls in outputs.get("outerEdgeUrls", {}).items() for url in urls}
+    return {**dict.fromkeys(outputs["edgeUrls"], (EDGE,)), **outer}
+
+
 async def _all(
-    urls: Sequence[str], mesh: MeshSpec, machines: Sequence[MachineView], ca_file: str, tokens: Mapping[str, str]
+    fronts: Mapping[str, Sequence[str]], mesh: MeshSpec, machines: Sequence[MachineView], ca_file: str, tokens: Mapping[str, str]
 ) -> list[Finding]:
     findings: list[Finding] = []
     verified = ssl.create_default_context(cafile=ca_file)
-    for url in urls:
+    for url, front in fronts.items():
         async with httpx.AsyncClient(base_url=url, verify=verified, http2=True, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
-            edge = _Edge(url=url, client=client)
+            edge = _Edge(url=url, client=client, front=front)
             findings.append(await edge.redirects(mesh.edge.http))
             findings.append(await edge.answers("a path without route", NO_ROUTE, 404))
             for name, service in mesh.services.items():
@@ -96,6 +103,7 @@ async def _all(
                     if route.websocket and route.auth == "public" and route.strip and service.image.build == SAMPLE:
                         findings.append(await echoed(ca_file, url, name, route))
                 if service.bridge:
+                    findings += await protected(client, url, mesh.edge, service.bridge.route)
                     findings += await bridged(client, url, name, service.bridge, instances)
             findings += _unreached(url, mesh)
     return findings
@@ -116,6 +124,7 @@ def _unreached(url: str, mesh: MeshSpec) -> list[Finding]:
 class _Edge:
     url: str
     client: httpx.AsyncClient
+    front: Sequence[str]
 
     async def redirects(self, http_port: int) -> Finding:
         """Plain HTTP is sent to HTTPS, path and query kept."""
@@ -169,7 +178,7 @@ class _Edge:
         """Calls inside the mesh, made on request; `via` names the machines that they passed."""
         status, body = await self._info(path)
         seen = f"{status} via {' > '.join(machines_passed(body))}" if status == 200 else f"{status} {body.get('detail', '')}".strip()
-        ok = status == 200 and passed(body, name, hops)
+        ok = status == 200 and passed(body, self.front, name, hops)
         return Finding(edge=self.url, what=f"{path} → {' → '.join([name, *hops])}", expected="200", seen=seen, ok=ok)
 
     async def _info(self, path: str) -> tuple[int | str, dict[str, Any]]:

@@ -53,9 +53,9 @@ def machines_passed(body: Mapping[str, Any]) -> list[str]:
     return [*way, " ".join(version.split()[:2])] if version else way
 
 
-def passed(body: Mapping[str, Any], name: str, hops: Sequence[str]) -> bool:
-    """Whether an answer shows the sidecar of each service in turn, and the database's answer where it is the last."""
+def passed(body: Mapping[str, Any], front: Sequence[str], name: str, hops: Sequence[str]) -> bool:
+    """Whether an answer shows the edges in `front`, the sidecar of each service in turn, and the database's answer where it is the last."""
     way = machines_passed(body)
     services = [node.split("/")[1] for node in way if node.count("/") == 2]
-    wanted = ["edge", name, *[hop for hop in hops if hop != DATABASE]]
+    wanted = [*front, name, *[hop for hop in hops if hop != DATABASE]]
     return services == wanted and (DATABASE not in hops or way[-1].startswith("PostgreSQL"))

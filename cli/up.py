@@ -87,22 +87,13 @@ def _deploy(session: Session, engine: Engine, file: StackFile, supervisor: Super
     current = supervisor.status()
     described = session.boot_file.read_text() if session.boot_file.exists() else None
     another = described != current.boot_id
-    gone = {} if another else _gone(engine, current)
-    if gone:
-        err.print(f"gone from the cloud, made again: {', '.join(gone.values())}", markup=False)
     started = time.monotonic()
     with provider(REPO, current.cloud_url, file.region, session.state.root, engine.keep_open) as attached, Step("deploy") as step:
-        watch = engine.up(attached, step, refresh=bool(gone) or (another and described is not None), checkpoints=not another)
+        watch = engine.up(attached, step, refresh=another and described is not None, checkpoints=not another)
         step.result = watch.sentence()
     session.boot_file.write_text(current.boot_id)
     log.write(f"deploy took {time.monotonic() - started:.2f} s\n")
     return watch
-
-
-def _gone(engine: Engine, current: StackStatus) -> dict[str, str]:
-    """Machines of the state that somebody terminated: an engine believes its state until it is told to compare."""
-    there = {machine.id for machine in current.machines}
-    return {identity: name for identity, name in engine.instances().items() if identity not in there}
 
 
 def _keep_outputs(session: Session, watch: Watch) -> None:
@@ -130,10 +121,14 @@ def _report(session: Session, machines: Sequence[MachineView], seconds: float) -
     line()
     services: dict[str, dict[str, str | None]] = outputs.get("services", {})
     prefixes = [service["prefix"] for service in services.values() if service.get("prefix")]
+    prefix = prefixes[0] if prefixes else ""
     for url in outputs.get("edgeUrls", []):
-        line(f"  {url}{prefixes[0] if prefixes else ''}")
+        line(f"  {url}{prefix}")
+    for region, urls in outputs.get("outerEdgeUrls", {}).items():
+        for url in urls:
+            line(f"  {url}{prefix}   by the outer edge in {region}")
     if outputs.get("edgeUrls") and prefixes:
-        line(f"\n  curl --cacert {session.ca_file} {outputs['edgeUrls'][0]}{prefixes[0]}")
+        line(f"\n  curl --cacert {session.ca_file} {outputs['edgeUrls'][0]}{prefix}")
     line(f"  {session.words('smoke')}   {session.words('status')}   {session.words('down')}")
     err.print(f"up after {seconds:.1f} s", markup=False)
 

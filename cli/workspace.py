@@ -1,6 +1,6 @@
 """The stack's YAML files as the engine sees them: copies in the state directory.
 
-The Automation API rewrites the files of its work directory, and a local stack has another network than the config says.
+The Automation API rewrites the files of its work directory, and a local stack has other networks than the config says.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ LOCAL_KEY = f"{PROJECT}:local"
 NOT_LOCAL = ("secretsprovider", "encryptedkey")
 """Keys of a stack file that name a KMS key of an AWS account."""
 DEFAULT_REGION = "eu-central-1"
+OUTER_BITS = 4
+"""A VPC of outer edges on this machine has the stack's range divided by 2 to this power."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +56,29 @@ def read_stack_file(repo: Path, stack: str) -> StackFile:
 
 
 def localized(file: StackFile, network: IPv4Network) -> StackFile:
-    """The stack as it runs on this machine: with `network` as the VPC's range, and no KMS key of an AWS account.
+    """The stack as it runs on this machine: its VPCs in `network`, and no KMS key of an AWS account.
 
-    A mesh or network that is not a mapping stays as it is, for the check of the config to name.
+    The VPC of the stack's own region gets the lower half; VPCs of outer edges get sixteenths of the upper one, whose
+    last piece stays free: elastic addresses come from its end. What is not of the right shape stays as it is, for the
+    check of the config to name.
     """
     config = {**file.content["config"], LOCAL_KEY: True}
+    lower, upper = network.subnets(prefixlen_diff=1)
+    *pieces, _ = upper.subnets(new_prefix=network.prefixlen + OUTER_BITS)
     if isinstance(file.mesh, dict) and isinstance(file.mesh.get("network"), dict):
-        config[MESH_KEY] = {**file.mesh, "network": {**file.mesh["network"], "cidr": str(network)}}
+        mesh = {**file.mesh, "network": {**file.mesh["network"], "cidr": str(lower)}}
+        if isinstance(mesh.get("edge"), dict) and isinstance(mesh["edge"].get("outer"), list):
+            mesh["edge"] = {**mesh["edge"], "outer": _placed(file, mesh["edge"]["outer"], pieces)}
+        config[MESH_KEY] = mesh
     content = {key: value for key, value in file.content.items() if key not in NOT_LOCAL}
     return StackFile(path=file.path, content={**content, "config": config})
+
+
+def _placed(file: StackFile, outer: list[Any], pieces: list[IPv4Network]) -> list[Any]:
+    if len(outer) > len(pieces):
+        place = f"{file.path.name}: {MESH_KEY}.edge.outer"
+        raise Stop(f"{place}: {len(outer)} regions; one machine's addresses have room for {len(pieces)}. Name fewer.", Exit.USAGE)
+    return [{**item, "cidr": str(piece)} if isinstance(item, dict) else item for item, piece in zip(outer, pieces, strict=False)]
 
 
 def lay_out(repo: Path, file: StackFile, workspace: Path) -> None:

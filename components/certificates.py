@@ -31,6 +31,11 @@ class Holder:
     role: Role
     service: str
 
+    @property
+    def region(self) -> str | None:
+        """Where its machines read their key, if that is another region than the stack's own."""
+        return self.service if self.role is Role.OUTER_EDGE else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class CertificatesArgs:
@@ -56,7 +61,7 @@ def fingerprint(pem: str) -> str:
 
 
 class Certificates(pulumi.ComponentResource):
-    """Two CAs and what they signed, stored in SSM under the names of `model.contract`.
+    """Two CAs and what they signed, stored in SSM under the names of `model.contract`, in the region of who reads it.
 
     The mesh CA signs one certificate per holder, with its SPIFFE id as the only URI name. The edge CA signs only the
     certificate that the edge shows, so a client that trusts it trusts no machine's identity.
@@ -76,6 +81,8 @@ class Certificates(pulumi.ComponentResource):
         self._child = ResourceOptions(parent=self)
         mesh = self._authority("mesh")
         self._store("mesh-ca", ca_parameter(self._stack), mesh.certificate.cert_pem)
+        for region in sorted({holder.region for holder in args.holders if holder.region}):
+            self._store(f"mesh-ca-{region}", ca_parameter(self._stack), mesh.certificate.cert_pem, region=region)
         for holder in sorted(args.holders):
             self._certify(mesh, holder)
         edge = self._authority("edge")
@@ -108,8 +115,8 @@ class Certificates(pulumi.ComponentResource):
         )
         certificate = self._sign(what, authority, request, PEER)
         self.fingerprints[holder] = certificate.cert_pem.apply(fingerprint)
-        self._store(f"{what}-key", tls_parameter(self._stack, holder.role, holder.service, "key"), key.private_key_pem)
-        self._store(f"{what}-certificate", tls_parameter(self._stack, holder.role, holder.service, "certificate"), certificate.cert_pem)
+        for item, value in (("key", key.private_key_pem), ("certificate", certificate.cert_pem)):
+            self._store(f"{what}-{item}", tls_parameter(self._stack, holder.role, holder.service, item), value, region=holder.region)
 
     def _certify_edge(self, authority: _Authority) -> None:
         key = self._key("edge-tls")
@@ -141,13 +148,14 @@ class Certificates(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _store(self, what: str, parameter: str, value: Output[str]) -> None:
+    def _store(self, what: str, parameter: str, value: Output[str], *, region: str | None = None) -> None:
         self.ready.append(
             aws.ssm.Parameter(
                 f"{self._name}-{what}",
                 name=parameter,
                 type="SecureString",
                 value=value,
+                region=region,
                 tags=self._args.tags.of(what),
                 opts=self._child,
             )

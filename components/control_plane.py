@@ -1,5 +1,6 @@
 """The control planes: two machines at fixed addresses, each in its own zone where there are two."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -26,39 +27,41 @@ def addresses(ranges: list[subnets.ZoneSubnets]) -> list[IPv4Address]:
 @dataclass(frozen=True, kw_only=True)
 class ControlPlaneArgs:
     zones: list[Zone]
-    user_data: Input[str]
+    user_data: Sequence[Input[str]]
+    """User data of each replica; each names its own address."""
     settings: MachineSettings
     tags: StackTags
 
 
 class ControlPlane(pulumi.ComponentResource):
-    """Two fixed machines, replaced one after the other."""
+    """Fixed machines that let each other go: of those to be replaced one waits until the other's successor serves."""
 
     addresses: list[str]
     """Addresses of the xDS servers."""
-    instance_ids: list[Output[str]]
-    """Ids of the instances, in the order of the addresses."""
+    group_names: list[Output[str]]
+    """Names of the Auto Scaling groups, in the order of the addresses."""
 
     def __init__(self, name: str, args: ControlPlaneArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("mesh:control_plane:ControlPlane", name, {}, opts)
-        machines: list[FixedMachine] = []
-        for number, address in enumerate(addresses([zone.ranges for zone in args.zones])):
-            machines.append(
-                FixedMachine(
-                    f"{name}-{number}",
-                    FixedMachineArgs(
-                        zone=args.zones[number % len(args.zones)],
-                        address=address,
-                        role=Role.CONTROL_PLANE,
-                        service=SERVICE,
-                        user_data=args.user_data,
-                        settings=args.settings,
-                        tags=args.tags,
-                        after=[machine.instance for machine in machines],
-                    ),
-                    opts=ResourceOptions(parent=self),
-                )
+        machines = [
+            FixedMachine(
+                f"{name}-{number}",
+                FixedMachineArgs(
+                    zone=args.zones[number % len(args.zones)],
+                    address=address,
+                    role=Role.CONTROL_PLANE,
+                    service=SERVICE,
+                    user_data=user_data,
+                    settings=args.settings,
+                    tags=args.tags,
+                    gated=True,
+                ),
+                opts=ResourceOptions(parent=self),
             )
+            for number, (address, user_data) in enumerate(
+                zip(addresses([zone.ranges for zone in args.zones]), args.user_data, strict=True)
+            )
+        ]
         self.addresses = [machine.address for machine in machines]
-        self.instance_ids = [machine.instance_id for machine in machines]
-        self.register_outputs({"addresses": self.addresses, "instance_ids": self.instance_ids})
+        self.group_names = [machine.group_name for machine in machines]
+        self.register_outputs({"addresses": self.addresses, "group_names": self.group_names})

@@ -1,4 +1,4 @@
-"""A data volume: a disk of its own that outlives the machine it is attached to."""
+"""A data volume: a disk of its own that outlives the machines that attach it."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,6 @@ from pulumi import Output, ResourceOptions
 from components.network import Zone
 from components.tags import StackTags
 from model.contract import Role
-
-DEVICE = "/dev/sdf"
-"""What EC2's API calls the volume's place; Nitro machines know it by its id."""
 
 
 @dataclass(frozen=True, kw_only=True)

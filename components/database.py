@@ -26,20 +26,19 @@ def address(ranges: list[subnets.ZoneSubnets]) -> IPv4Address:
 @dataclass(frozen=True, kw_only=True)
 class DatabaseArgs:
     zone: Zone
-    """The volume's zone."""
-    volume_id: Input[str]
+    """The data volume's zone."""
     user_data: Input[str]
     settings: MachineSettings
     tags: StackTags
 
 
 class Database(pulumi.ComponentResource):
-    """A fixed machine with the data volume attached."""
+    """A fixed machine that attaches the data volume."""
 
     address: str
     """Address of the sidecar that the mesh reaches Postgres through."""
-    instance_id: Output[str]
-    """Id of the instance."""
+    group_name: Output[str]
+    """Name of the Auto Scaling group."""
 
     def __init__(self, name: str, args: DatabaseArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("mesh:database:Database", name, {}, opts)
@@ -53,9 +52,8 @@ class Database(pulumi.ComponentResource):
                 user_data=args.user_data,
                 settings=args.settings,
                 tags=args.tags,
-                volume_id=args.volume_id,
             ),
             opts=ResourceOptions(parent=self),
         )
-        self.address, self.instance_id = machine.address, machine.instance_id
-        self.register_outputs({"address": self.address, "instance_id": self.instance_id})
+        self.address, self.group_name = machine.address, machine.group_name
+        self.register_outputs({"address": self.address, "group_name": self.group_name})

@@ -50,12 +50,19 @@ class PublicDnsArgs:
     """An existing public hosted zone: a registrar points at it, so no stack may own it."""
     names: Sequence[str]
     """Full names that lead to the edge."""
+    region: str
+    """The stack's own."""
     addresses: Sequence[Input[str]] = field(default_factory=tuple)
     """The edge's Elastic IPs."""
+    outer: Mapping[str, Sequence[Input[str]]] = field(default_factory=dict)
+    """Region of outer edges -> their Elastic IPs."""
 
 
 class PublicDns(pulumi.ComponentResource):
-    """A records of the edge in a public zone that exists already."""
+    """A records of the edge in a public zone that exists already.
+
+    Where there are outer edges, Route 53 answers with the addresses of the region that is nearest to the asker's resolver.
+    """
 
     names: list[str]
     """The names that lead to the edge."""
@@ -63,12 +70,25 @@ class PublicDns(pulumi.ComponentResource):
     def __init__(self, name: str, args: PublicDnsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("mesh:dns:PublicDns", name, {}, opts)
         for full_name in args.names:
-            _record(f"{name}-{full_name}", args.zone_id, full_name, args.addresses, self)
+            own = args.region if args.outer else None
+            _record(f"{name}-{full_name}", args.zone_id, full_name, args.addresses, self, nearest_to=own)
+            for region, addresses in args.outer.items():
+                _record(f"{name}-{full_name}-{region}", args.zone_id, full_name, addresses, self, nearest_to=region)
         self.names = list(args.names)
         self.register_outputs({"names": self.names})
 
 
-def _record(name: str, zone_id: Input[str], full_name: str, addresses: Sequence[Input[str]], parent: pulumi.Resource) -> None:
+def _record(
+    name: str,
+    zone_id: Input[str],
+    full_name: str,
+    addresses: Sequence[Input[str]],
+    parent: pulumi.Resource,
+    *,
+    nearest_to: str | None = None,
+) -> None:
+    """`nearest_to` makes it one of several records of its name, each of a region."""
+    latency = [aws.route53.RecordLatencyRoutingPolicyArgs(region=nearest_to)] if nearest_to else None
     aws.route53.Record(
         name,
         zone_id=zone_id,
@@ -76,5 +96,8 @@ def _record(name: str, zone_id: Input[str], full_name: str, addresses: Sequence[
         type="A",
         ttl=TTL_SECONDS,
         records=list(addresses),
-        opts=ResourceOptions(parent=parent),
+        set_identifier=nearest_to,
+        latency_routing_policies=latency,
+        # A name has either one record or one of each region, never both for a moment.
+        opts=ResourceOptions(parent=parent, delete_before_replace=True),
     )

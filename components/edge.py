@@ -7,9 +7,10 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
-from components.machine_settings import MachineSettings, auto_recovery, metadata_options, root_disk
-from components.network import Zone
+from components.machine_group import LAUNCH_FIRST, MachineGroup, MachineGroupArgs
+from components.machine_settings import MachineSettings
 from components.tags import StackTags
+from components.vpc import PublicZone
 from model.contract import Role
 
 SERVICE = "edge"
@@ -19,6 +20,10 @@ SERVICE = "edge"
 class EdgeAddressesArgs:
     count: int
     """How many edges there are."""
+    role: Role = Role.EDGE
+    """Or that of outer edges."""
+    service: str = SERVICE
+    """Of outer edges their region."""
     tags: StackTags
 
 
@@ -36,7 +41,7 @@ class EdgeAddresses(pulumi.ComponentResource):
             aws.ec2.Eip(
                 f"{name}-{number}",
                 domain="vpc",
-                tags=args.tags.of_machine(f"{name}-{number}", Role.EDGE, SERVICE),
+                tags=args.tags.of_machine(f"{name}-{number}", args.role, args.service),
                 opts=ResourceOptions(parent=self),
             )
             for number in range(args.count)
@@ -48,7 +53,11 @@ class EdgeAddresses(pulumi.ComponentResource):
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeArgs:
-    zones: list[Zone]
+    zones: Sequence[PublicZone]
+    role: Role = Role.EDGE
+    """Or that of outer edges."""
+    service: str = SERVICE
+    """Of outer edges their region."""
     user_data: Sequence[Input[str]]
     """User data of each edge; each names the address that its machine takes."""
     settings: MachineSettings
@@ -56,44 +65,38 @@ class EdgeArgs:
 
 
 class Edge(pulumi.ComponentResource):
-    """Edge instances over the zones in turn.
+    """Edges over the zones in turn, each the only machine of its group.
 
-    Replacements are made one after the other, all of them before the first old instance goes (docs/adr/0007). No
-    association is declared: the new machine's agent takes the address when its Envoy is ready, so clients never meet an
-    edge that does not serve. Until then the machine has a public address of its own, by which it fetches images.
+    A terminated edge comes back, and a changed one's successor is launched first. No association is declared: the new
+    machine's agent takes the address when its Envoy is ready, so clients never meet an edge that does not serve; the old
+    one drains for as long as the `drain` hook holds it. Until then the new one has a public address of its own, by which
+    it fetches images.
     """
 
-    instance_ids: list[Output[str]]
-    """Ids of the instances, in the order of the addresses."""
+    group_names: list[Output[str]]
+    """Names of the Auto Scaling groups, in the order of the addresses."""
 
     def __init__(self, name: str, args: EdgeArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("mesh:edge:Edge", name, {}, opts)
-        self._name, self._args = name, args
-        machines: list[aws.ec2.Instance] = []
-        for number, user_data in enumerate(args.user_data):
-            machines.append(self._machine(number, user_data, after=machines[-1:]))
-        self.instance_ids = [machine.id for machine in machines]
-        self.register_outputs({"instance_ids": self.instance_ids})
-
-    def _machine(self, number: int, user_data: Input[str], *, after: Sequence[pulumi.Resource]) -> aws.ec2.Instance:
-        settings, name = self._args.settings, f"{self._name}-{number}"
-        tags = self._args.tags.of_machine(name, Role.EDGE, SERVICE)
-        return aws.ec2.Instance(
-            f"{name}-instance",
-            ami=settings.ami,
-            instance_type=settings.instance_type,
-            iam_instance_profile=settings.profile_name,
-            subnet_id=self._args.zones[number % len(self._args.zones)].public.id,
-            vpc_security_group_ids=list(settings.security_groups),
-            associate_public_ip_address=True,
-            user_data=user_data,
-            user_data_replace_on_change=True,
-            metadata_options=metadata_options(),
-            root_block_device=root_disk(tags),
-            maintenance_options=auto_recovery(),
-            # No group would make it again: EC2 refuses to terminate it for anybody but Pulumi.
-            disable_api_termination=True,
-            force_destroy=True,
-            tags=tags,
-            opts=ResourceOptions(parent=self, depends_on=[*settings.ready, *after]),
-        )
+        groups = [
+            MachineGroup(
+                f"{name}-{number}",
+                MachineGroupArgs(
+                    role=args.role,
+                    service=args.service,
+                    subnets=[args.zones[number % len(args.zones)].public.id],
+                    fewest=1,
+                    most=1,
+                    refresh=LAUNCH_FIRST,
+                    hooks=True,
+                    user_data=user_data,
+                    settings=args.settings,
+                    tags=args.tags,
+                    public=True,
+                ),
+                opts=ResourceOptions(parent=self),
+            )
+            for number, user_data in enumerate(args.user_data)
+        ]
+        self.group_names = [group.group_name for group in groups]
+        self.register_outputs({"group_names": self.group_names})

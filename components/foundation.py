@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi import Input, Output
+from pulumi import Input, Output, ResourceOptions
 
 from components import firewall_rules, user_data
 from components.certificates import Certificates, Holder
-from components.endpoints import Endpoints
 from components.firewall import Firewall
 from components.identity import Identity, IdentityArgs
 from components.machine_files import Built, reads
@@ -27,18 +26,19 @@ Make = Callable[[Built], MachineFiles]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Foundation:
-    """The parts of a stack that its machines share."""
+class Ground:
+    """What the machines of one region share."""
 
     region: str
     ami: str
     tags: StackTags
-    network: Network
     firewall: Firewall
     certificates: Certificates
     registry: Registry
-    endpoints: Endpoints | None
-    """Where there is no NAT: what machines reach AWS by."""
+    ways_out: Sequence[pulumi.Resource]
+    """Without these a machine that boots reaches neither AWS nor a control plane."""
+    placed: ResourceOptions | None = None
+    """Options of components in another region than the stack's own (`in_region`)."""
 
     def settings(
         self,
@@ -58,7 +58,7 @@ class Foundation:
         """
         wanted = reads(make(Built()))
         identity = Identity(
-            f"{role}-{service}" if role is Role.SERVICE else role.value,
+            f"{role}-{service}" if role in (Role.SERVICE, Role.OUTER_EDGE) else role.value,
             IdentityArgs(
                 role=role,
                 service=service,
@@ -69,21 +69,25 @@ class Foundation:
                 statements=statements,
                 tags=self.tags,
             ),
+            opts=self.placed,
         )
         return MachineSettings(
             ami=self.ami,
             instance_type=instance_type,
-            profile_name=identity.profile_name,
             profile_arn=identity.profile_arn,
             security_groups=self.firewall.ids_of(firewall_rules.groups_of(role, service)),
-            ready=[*self._ways_out(), *self.firewall.ready, *self.certificates.ready, *identity.ready, *after],
+            ready=[*self.ways_out, *self.firewall.ready, *self.certificates.ready, *identity.ready, *after],
         )
-
-    def _ways_out(self) -> list[pulumi.Resource]:
-        return [*self.network.ready, *(self.endpoints.ready if self.endpoints else [])]
 
     def user_data(self, make: Make, *, holder: Holder | None = None, **known: Input[str]) -> Output[str]:
         """User data made from `known` (fields of `Built`) once Pulumi knows them; `holder` is whose mesh certificate the machine has."""
         certificate = {"certificate": self.certificates.fingerprints[holder]} if holder else {}
         values = Output.all(agent=self.registry.refs[AGENT], **certificate, **known)
         return values.apply(lambda built: user_data.render(make(Built(**built))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foundation(Ground):
+    """The same of the stack's own region, with its network."""
+
+    network: Network

@@ -40,8 +40,6 @@ class Identity(pulumi.ComponentResource):
 
     role_name: Output[str]
     """Name of the IAM role."""
-    profile_name: Output[str]
-    """Name of the instance profile, for instances."""
     profile_arn: Output[str]
     """ARN of the instance profile, for launch templates."""
     log_group: str
@@ -61,9 +59,9 @@ class Identity(pulumi.ComponentResource):
         )
         permission = aws.iam.RolePolicy(f"{name}-policy", role=role.id, policy=policy, opts=child)
         profile = aws.iam.InstanceProfile(f"{name}-profile", role=role.name, tags=tags, opts=child)
-        self.role_name, self.profile_name, self.profile_arn = role.name, profile.name, profile.arn
+        self.role_name, self.profile_arn = role.name, profile.arn
         self.ready = [permission, group]
-        self.register_outputs({"role_name": self.role_name, "profile_name": self.profile_name, "profile_arn": self.profile_arn})
+        self.register_outputs({"role_name": self.role_name, "profile_arn": self.profile_arn})
 
 
 def _policy_text(args: IdentityArgs, log_group: str, repositories: Sequence[str], extra: Sequence[policies.Statement]) -> str:

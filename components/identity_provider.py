@@ -36,8 +36,8 @@ class IdentityProvider(pulumi.ComponentResource):
 
     address: str
     """Address of the issuer."""
-    instance_id: Output[str]
-    """Id of the instance."""
+    group_name: Output[str]
+    """Name of the Auto Scaling group."""
 
     def __init__(self, name: str, args: IdentityProviderArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("mesh:identity_provider:IdentityProvider", name, {}, opts)
@@ -54,5 +54,5 @@ class IdentityProvider(pulumi.ComponentResource):
             ),
             opts=ResourceOptions(parent=self),
         )
-        self.address, self.instance_id = machine.address, machine.instance_id
-        self.register_outputs({"address": self.address, "instance_id": self.instance_id})
+        self.address, self.group_name = machine.address, machine.group_name
+        self.register_outputs({"address": self.address, "group_name": self.group_name})

@@ -36,6 +36,8 @@ class Built:
     """Allocation id of the edge's Elastic IP."""
     public_ip: str = ""
     """The edge's Elastic IP."""
+    address: str = ""
+    """The machine's fixed address."""
     volume: str = ""
     """Id of the machine's data volume."""
     redirects: str = ""
@@ -50,20 +52,21 @@ class StackFacts:
 
     stack: str
     region: str
+    """Where the machines are that these facts are for."""
     mesh: MeshSpec
     control_planes: tuple[str, ...]
     """Addresses of the control planes."""
 
 
-def edge(facts: StackFacts, built: Built) -> MachineFiles:
-    """An edge; its address is its own only where all machines are one host's."""
+def edge(facts: StackFacts, built: Built, *, role: Role = Role.EDGE, service: str = "edge") -> MachineFiles:
+    """An edge, or an outer one; its address is its own only where all machines are one host's."""
     mesh = facts.mesh
     public = built.public_ip if mesh.is_local else ""
-    compose = compose_files.edge(_containers(facts, Role.EDGE, "edge", built), envoy=ContainerImage(ref=mesh.machines.images.envoy))
+    compose = compose_files.edge(_containers(facts, role, service, built), envoy=ContainerImage(ref=mesh.machines.images.envoy))
     return MachineFiles(
         compose=compose,
-        agent={**_keys(facts, Role.EDGE, "edge"), "allocation": built.allocation},
-        templates=_envoy_template(facts, Role.EDGE, "edge", public_addresses=public),
+        agent={**_keys(facts, role, service), "allocation": built.allocation},
+        templates=_envoy_template(facts, role, service, public_addresses=public),
         lowest_port=min(mesh.edge.https, mesh.edge.http, FIRST_UNPRIVILEGED_PORT),
         certificate=built.certificate,
         own_loopback=mesh.is_local,
@@ -100,8 +103,9 @@ def control_plane(facts: StackFacts, built: Built) -> MachineFiles:
             image=ContainerImage(ref=built.app, local_command="python -m apps.control_plane"),
             environment={"MESH_STACK": facts.stack, "MESH_BUCKET": built.bucket, "MESH_DOMAIN": mesh.domain},
         ),
-        agent=_keys(facts, Role.CONTROL_PLANE, "control-plane"),
+        agent={**_keys(facts, Role.CONTROL_PLANE, "control-plane"), "address": built.address},
         certificate=built.certificate,
+        address=built.address,
         own_loopback=mesh.is_local,
     )
 
@@ -120,12 +124,14 @@ def database(facts: StackFacts, built: Built) -> MachineFiles:
         ),
         agent={
             **_keys(facts, Role.DATABASE, DATABASE_SERVICE),
+            "address": built.address,
             "environment": secrets,
             "volume": _volume(built, DATABASE_SERVICE),
         },
         templates={**_envoy_template(facts, Role.DATABASE, DATABASE_SERVICE), compose_files.USERS_SCRIPT: users_script(users)},
         directories=(Directory(path=DATA, owner=0),),
         certificate=built.certificate,
+        address=built.address,
         own_loopback=mesh.is_local,
     )
 
@@ -143,6 +149,7 @@ def monitoring(facts: StackFacts, built: Built) -> MachineFiles:
     return MachineFiles(
         compose=compose,
         agent={
+            "address": built.address,
             "owner": compose_files.NOBODY,
             "environment": {GRAFANA_PASSWORD: {"secret": grafana_secret(facts.stack)}},
             "volume": _volume(built, "prometheus"),
@@ -152,6 +159,7 @@ def monitoring(facts: StackFacts, built: Built) -> MachineFiles:
             Directory(path=DATA, owner=0),
             *(Directory(path=f"{DATA}/{name}", owner=compose_files.NOBODY) for name in ("alertmanager", "grafana")),
         ),
+        address=built.address,
         own_loopback=mesh.is_local,
     )
 
@@ -237,6 +245,7 @@ def _envoy_template(facts: StackFacts, role: Role, service: str, *, public_addre
         service=service,
         domain=facts.mesh.domain,
         control_planes=facts.control_planes,
+        origin=role is Role.EDGE and bool(facts.mesh.edge.outer),
         public_addresses=public_addresses,
     )
     return {bootstrap.TEMPLATE_NAME: bootstrap.template(args)}

@@ -31,8 +31,7 @@ def address(ranges: list[subnets.ZoneSubnets]) -> IPv4Address:
 @dataclass(frozen=True, kw_only=True)
 class MonitoringArgs:
     zone: Zone
-    """The volume's zone."""
-    volume_id: Input[str]
+    """The data volume's zone."""
     user_data: Input[str]
     settings: MachineSettings
     tags: StackTags
@@ -43,8 +42,8 @@ class Monitoring(pulumi.ComponentResource):
 
     address: str
     """Address of Prometheus, Grafana and Alertmanager."""
-    instance_id: Output[str]
-    """Id of the instance."""
+    group_name: Output[str]
+    """Name of the Auto Scaling group."""
 
     def __init__(self, name: str, args: MonitoringArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("mesh:monitoring:Monitoring", name, {}, opts)
@@ -58,9 +57,8 @@ class Monitoring(pulumi.ComponentResource):
                 user_data=args.user_data,
                 settings=args.settings,
                 tags=args.tags,
-                volume_id=args.volume_id,
             ),
             opts=ResourceOptions(parent=self),
         )
-        self.address, self.instance_id = machine.address, machine.instance_id
-        self.register_outputs({"address": self.address, "instance_id": self.instance_id})
+        self.address, self.group_name = machine.address, machine.group_name
+        self.register_outputs({"address": self.address, "group_name": self.group_name})

@@ -7,7 +7,7 @@ role's own policy, since other accounts' resources would have to allow it too.
 from collections.abc import Sequence
 from typing import Any
 
-from model.contract import TAG_STACK
+from model.contract import TAG_ROLE, TAG_STACK
 
 Statement = dict[str, Any]
 Policy = dict[str, Any]
@@ -63,9 +63,25 @@ def take_address(region: str, stack: str) -> list[Statement]:
     ]
 
 
-def control(region: str, stack: str, bucket_arn: str) -> list[Statement]:
-    """May read the mesh document, share state with its replica, see machines, and finish the lifecycle hooks of the stack's groups."""
-    groups = [f"arn:aws:autoscaling:{region}:*:autoScalingGroup:*:autoScalingGroupName/*"]
+def claim_address(region: str, stack: str, role: str) -> Statement:
+    """May give network interfaces of its own role further private addresses; those of others are theirs unless it asks for force."""
+    return _of_role(["ec2:AssignPrivateIpAddresses"], [f"arn:aws:ec2:{region}:*:network-interface/*"], stack, role)
+
+
+def attach_volume(region: str, stack: str, role: str) -> list[Statement]:
+    """May attach volumes of its own role to machines of its own role."""
+    return [
+        _of_role(["ec2:AttachVolume"], [f"arn:aws:ec2:{region}:*:{kind}/*" for kind in ("instance", "volume")], stack, role),
+        _allow(["ec2:DescribeVolumes"], ["*"]),
+    ]
+
+
+def control(regions: Sequence[str], stack: str, bucket_arn: str) -> list[Statement]:
+    """May read the mesh document, share state with its replica, see machines, and finish the lifecycle hooks of the stack's groups.
+
+    The groups are in `regions`: the stack's own and those of outer edges.
+    """
+    groups = [f"arn:aws:autoscaling:{region}:*:autoScalingGroup:*:autoScalingGroupName/*" for region in regions]
     finish = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:SetInstanceHealth"]
     return [
         _allow(["s3:GetObject"], [f"{bucket_arn}/documents/*"]),
@@ -146,6 +162,11 @@ def _session_manager(region: str) -> list[Statement]:
 def _of_stack(actions: Sequence[str], resources: Sequence[str], service: str, stack: str) -> Statement:
     condition = {"StringEquals": {f"{service}:ResourceTag/{TAG_STACK}": stack}}
     return {**_allow(actions, resources), "Condition": condition}
+
+
+def _of_role(actions: Sequence[str], resources: Sequence[str], stack: str, role: str) -> Statement:
+    tags = {f"aws:ResourceTag/{TAG_STACK}": stack, f"aws:ResourceTag/{TAG_ROLE}": role}
+    return {**_allow(actions, resources), "Condition": {"StringEquals": tags}}
 
 
 def _allow(actions: Sequence[str], resources: Sequence[str]) -> Statement:

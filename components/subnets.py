@@ -13,9 +13,12 @@ ZONE_BITS = 3
 MOST_ZONES = 6
 """No AWS region has more zones."""
 FIXED_BITS = 8
-"""The fixed subnet is the VPC's range divided by 2 to this power, as far as AWS takes so small a subnet."""
-SMALLEST_SUBNET = 28
-"""Prefix length of the smallest subnet that AWS takes."""
+"""The fixed subnet is the VPC's range divided by 2 to this power, but at least of the size below."""
+SMALLEST_FIXED = 27
+"""Prefix length of a fixed subnet whose head is kept and whose tail has room for the primary addresses of two machines for each
+fixed address, as there are while one takes the other's place."""
+HEAD = 28
+"""Prefix length of the head of a fixed subnet: addresses that EC2 gives to nobody, so that they are free for who claims them."""
 SMALLEST_VPC = 20
 FIRST_FREE = 4
 """AWS keeps the first four addresses of each subnet (and the last) for itself."""
@@ -30,7 +33,12 @@ class ZoneSubnets:
     private: IPv4Network
     """Service groups."""
     fixed: IPv4Network
-    """Machines whose address is known beforehand; no group launches here, so no address is taken by chance."""
+    """Machines whose address is known beforehand."""
+
+    @property
+    def head(self) -> IPv4Network:
+        """The part of the fixed range that those addresses are in."""
+        return next(self.fixed.subnets(new_prefix=HEAD))
 
 
 def plan(cidr: IPv4Network, zones: int) -> list[ZoneSubnets]:
@@ -40,7 +48,7 @@ def plan(cidr: IPv4Network, zones: int) -> list[ZoneSubnets]:
     if not 1 <= zones <= MOST_ZONES:
         raise ValueError(f"{zones} zones: a mesh spreads over 1 to {MOST_ZONES}")
     blocks = list(cidr.subnets(prefixlen_diff=ZONE_BITS))
-    return [_zone(block, fixed_prefix=min(cidr.prefixlen + FIXED_BITS, SMALLEST_SUBNET)) for block in blocks[:zones]]
+    return [_zone(block, fixed_prefix=min(cidr.prefixlen + FIXED_BITS, SMALLEST_FIXED)) for block in blocks[:zones]]
 
 
 def _zone(block: IPv4Network, *, fixed_prefix: int) -> ZoneSubnets:
@@ -51,9 +59,9 @@ def _zone(block: IPv4Network, *, fixed_prefix: int) -> ZoneSubnets:
 
 def fixed_address(subnet: IPv4Network, host: int) -> IPv4Address:
     """The address of machine number `host` (0, 1, …) of a fixed subnet."""
-    room = subnet.num_addresses - FIRST_FREE - 1
+    room = 2 ** (subnet.max_prefixlen - HEAD) - FIRST_FREE
     if not 0 <= host < room:
-        raise ValueError(f"machine {host} of {subnet}: the subnet has room for machines 0 to {room - 1}")
+        raise ValueError(f"machine {host} of {subnet}: the subnet's head has room for machines 0 to {room - 1}")
     return subnet[FIRST_FREE + host]
 
 

@@ -52,6 +52,8 @@ class MachineFiles:
     """Lowest port that a container listens on; containers have no capability to take one below 1024."""
     certificate: str = ""
     """Fingerprint of the mesh certificate that the agent reads; a renewed one is new user data, so that the machine reads it."""
+    address: str = ""
+    """The fixed address that the machine claims; without one it is reached at the one that EC2 gives it."""
     own_loopback: bool = False
     """Local stacks: the machine's own address is its loopback, since all machines share 127.0.0.1."""
 
@@ -69,7 +71,7 @@ def render(files: MachineFiles) -> str:
     config = {
         "package_update": True,
         "packages": PACKAGES,
-        "write_files": [_machine_env(own_loopback=files.own_loopback), *entries],
+        "write_files": [_machine_env(files), *entries],
         "runcmd": [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", UNIT]],
     }
     head = "## template: jinja\n#cloud-config\n" + (f"# certificate {files.certificate}\n" if files.certificate else "")
@@ -80,12 +82,12 @@ def render(files: MachineFiles) -> str:
     return text
 
 
-def _machine_env(*, own_loopback: bool) -> dict[str, str]:
-    address = "{{ ds.meta_data.local_ipv4 }}"
+def _machine_env(files: MachineFiles) -> dict[str, str]:
+    address = files.address or "{{ ds.meta_data.local_ipv4 }}"
     facts = {
         "MESH_INSTANCE_ID": "{{ v1.instance_id }}",
         "MESH_ADDRESS": address,
-        "MESH_LOOPBACK": address if own_loopback else "127.0.0.1",
+        "MESH_LOOPBACK": address if files.own_loopback else "127.0.0.1",
         "MESH_ZONE": "{{ v1.availability_zone }}",
     }
     return {"path": MACHINE_ENV, "permissions": "0644", "content": "".join(f"{name}={value}\n" for name, value in facts.items())}
@@ -103,6 +105,8 @@ def _unit(files: MachineFiles) -> str:
     if files.lowest_port < FIRST_UNPRIVILEGED_PORT:
         before.append(f"/usr/sbin/sysctl -q -w net.ipv4.ip_unprivileged_port_start={files.lowest_port}")
     before += [f"/usr/bin/install -d -m 0750 -o {item.owner} -g {item.owner} {item.path}" for item in files.directories]
+    if files.address:
+        before.append(f"/bin/sh -c '{own_address(files.address)}'")
     before.append(f"{compose} run --rm prepare")
     lines = [
         "[Unit]",
@@ -128,6 +132,12 @@ def _unit(files: MachineFiles) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def own_address(address: str) -> str:
+    """Shell words that make the kernel take the address for the machine's own, also again; without characters of systemd's."""
+    device = 'ip -4 route show default | grep -o "dev [^ ]*" | head -n 1'
+    return f"{device} | xargs ip address replace {address}/32"
 
 
 def _registries(compose: str) -> list[str]:

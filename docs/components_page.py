@@ -1,7 +1,7 @@
 """The page docs/components.md, read from the source of `components`: docstrings, fields, and the resources that each makes.
 
 Nothing is imported or run: a class whose base is `pulumi.ComponentResource` is a component, and a call of a
-provider's class within it, or within a function of its module that it calls, is a resource.
+provider's class within it, or within a function of `components` that it calls, is a resource.
 """
 
 import ast
@@ -42,7 +42,8 @@ class Module:
 def page() -> str:
     """The whole page."""
     modules = [Module(path.stem, ast.parse(path.read_text())) for path in sorted((REPO / "components").glob("*.py"))]
-    return "\n".join([HEAD, *(line for module in modules for line in _module(module, _names(modules)))])
+    shared = {f"{module.name}.{name}": node for module in modules for name, node in module.functions.items()}
+    return "\n".join([HEAD, *(line for module in modules for line in _module(module, _names(modules), shared))])
 
 
 def _names(modules: list[Module]) -> set[str]:
@@ -53,7 +54,7 @@ def _is_component(node: ast.ClassDef) -> bool:
     return any(ast.unparse(base).endswith("ComponentResource") for base in node.bases)
 
 
-def _module(module: Module, components: set[str]) -> Iterator[str]:
+def _module(module: Module, components: set[str], shared: dict[str, ast.FunctionDef]) -> Iterator[str]:
     own = [node for node in module.classes.values() if _is_component(node)]
     if not own:
         return
@@ -64,7 +65,7 @@ def _module(module: Module, components: set[str]) -> Iterator[str]:
         if args:
             yield from _fields(f"Args: `{args.name}`", args)
         yield from _fields("Outputs", node)
-        made = sorted(set(_resources(node, module, components)))
+        made = sorted(set(_resources(node, {**shared, **module.functions}, components)))
         yield from ("Resources:", "", "| type | name |", "|---|---|", *(f"| `{kind}` | `{name}` |" for kind, name in made), "")
 
 
@@ -95,7 +96,9 @@ def _docstring(node: ast.stmt | None) -> str:
     return ""
 
 
-def _resources(node: ast.AST, module: Module, components: set[str], seen: frozenset[str] = frozenset()) -> Iterator[tuple[str, str]]:
+def _resources(
+    node: ast.AST, functions: dict[str, ast.FunctionDef], components: set[str], seen: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str]]:
     for call in ast.walk(node):
         if not isinstance(call, ast.Call) or not call.args:
             continue
@@ -104,8 +107,8 @@ def _resources(node: ast.AST, module: Module, components: set[str], seen: frozen
         of_provider = target.split(".")[0] in PROVIDERS and last[:1].isupper() and not last.endswith("Args")
         if of_provider or target in components:
             yield target, _resource_name(call.args[0])
-        elif target in module.functions and target not in seen:
-            yield from _resources(module.functions[target], module, components, seen | {target})
+        elif target in functions and target not in seen:
+            yield from _resources(functions[target], functions, components, seen | {target})
 
 
 def _resource_name(node: ast.expr) -> str:
@@ -118,7 +121,8 @@ def _resource_name(node: ast.expr) -> str:
 
 def _variable(node: ast.expr) -> str:
     inner = node.value if isinstance(node, ast.FormattedValue) else node
-    return ast.unparse(inner).removeprefix("self.").removeprefix("_")
+    text = ast.unparse(inner).removeprefix("self.").removeprefix("_")
+    return "name" if text == "owner.name" else text
 
 
 def _flat(text: str) -> str:

@@ -16,6 +16,7 @@ from components.control_plane import REPLICAS
 from components.endpoints import SERVICES
 from components.machine_settings import ROOT_DISK_GIB
 from model.contract import PROJECT
+from model.edge import OuterSpec
 from model.read import read_mesh
 from model.spec import MeshSpec, ServiceSpec
 
@@ -31,7 +32,7 @@ Made from the stack files and [costs/prices.yaml](costs/prices.yaml) by `python 
 written down by hand from memory. A month has {hours} hours.
 Groups count at `replicas.min`; what a further machine costs is in the last table of its stack.
 Data, logs and images are assumptions, marked *assumed*; they stand in the same file. A standard SSM parameter, a security group,
-the S3 gateway endpoint and an Auto Scaling group cost nothing.
+the S3 gateway endpoint, a VPC peering and an Auto Scaling group cost nothing. Machines in other regions count at the prices of {region}.
 
 | stack | machines | vCPUs | a month |
 |---|---:|---:|---:|
@@ -93,7 +94,7 @@ def read_stack(stack: str) -> MeshSpec:
 
 def machines(mesh: MeshSpec) -> Counter[str]:
     """How many machines there are of each instance type."""
-    count = Counter({mesh.edge.instance_type: mesh.edge.instances})
+    count = Counter({mesh.edge.instance_type: mesh.edge.instances + sum(outer.instances for outer in mesh.edge.outer)})
     count[mesh.machines.control_plane_type] += REPLICAS
     count[mesh.observability.instance_type] += 1
     if mesh.database:
@@ -113,10 +114,11 @@ def bill(mesh: MeshSpec, prices: Prices) -> list[Item]:
     data = mesh.observability.prometheus.storage_gib + (mesh.database.storage_gib if mesh.database else 0)
     disks = kinds.total() * ROOT_DISK_GIB + data
     endpoints = len(SERVICES) * mesh.network.zones if mesh.network.nat == "none" else 0
+    addresses = mesh.edge.instances + sum(outer.instances for outer in mesh.edge.outer) + gateways
     items = [Item(what=f"EC2 {kind}", count=count, price=prices.instance(kind).hour * hours) for kind, count in sorted(kinds.items())]
     items += [
         Item(what="EBS gp3, GiB: root disks and data volumes", count=disks, price=units["gp3"]),
-        Item(what="public IPv4 addresses: edges and NAT", count=mesh.edge.instances + gateways, price=units["public_ipv4"] * hours),
+        Item(what="public IPv4 addresses: edges and NAT", count=addresses, price=units["public_ipv4"] * hours),
         Item(what="NAT gateways", count=gateways, price=units["nat_gateway"] * hours),
         Item(what="interface endpoints, each in each zone", count=endpoints, price=units["interface_endpoint"] * hours),
         Item(what="Secrets Manager secrets", count=secrets, price=units["secret"]),
@@ -135,6 +137,7 @@ def _assumed(mesh: MeshSpec, prices: Prices, *, repositories: int) -> list[Item]
     return [
         Item(what=f"*assumed:* GB through {way_out[0]}", count=assumed["nat_gb"], price=units[way_out[1]]),
         Item(what="*assumed:* GB between zones", count=zone_gb, price=units["zone_data"]),
+        Item(what="*assumed:* GB between regions", count=assumed["region_gb"] * len(mesh.edge.outer), price=units["region_data"]),
         Item(what="*assumed:* GB out to the internet", count=assumed["internet_gb"], price=units["internet_data"]),
         Item(what="*assumed:* GB of logs", count=assumed["log_gb"], price=units["log_ingestion"] + units["log_storage"]),
         Item(what="*assumed:* GB of our images in ECR", count=assumed["image_gb"] * repositories, price=units["ecr_storage"]),
@@ -149,7 +152,8 @@ def page() -> str:
     meshes = {stack: read_stack(stack) for stack in STACKS}
     totals = "\n".join(_total(stack, mesh, prices) for stack, mesh in meshes.items())
     facts: dict[str, Any] = prices.model_dump(include={"region", "date", "currency", "hours"})
-    return "\n".join([HEAD.format(**facts, totals=totals), *(line for stack in STACKS for line in _stack(stack, meshes[stack], prices))])
+    stacks = [line for stack in STACKS for line in _stack(stack, meshes[stack], prices)]
+    return "\n".join([HEAD.format(**facts, totals=totals), *stacks, *_outer(meshes["prod"], prices)])
 
 
 def _total(stack: str, mesh: MeshSpec, prices: Prices) -> str:
@@ -175,6 +179,30 @@ def _stack(stack: str, mesh: MeshSpec, prices: Prices) -> list[str]:
         "| group | type | machines up to `max` | a month each |",
         "|---|---|---:|---:|",
         *more,
+        "",
+    ]
+
+
+def _outer(mesh: MeshSpec, prices: Prices) -> list[str]:
+    """What one more region of outer edges adds; no stack of the repository that runs on AWS has any."""
+    spec = OuterSpec.model_validate({"region": "us-east-1", "cidr": "10.40.0.0/16"})
+    grown = mesh.model_copy(update={"edge": mesh.edge.model_copy(update={"outer": [*mesh.edge.outer, spec]})})
+    before = {item.what: item for item in bill(mesh, prices)}
+    rows = []
+    for item in bill(grown, prices):
+        more = item.count - (before[item.what].count if item.what in before else 0)
+        if more:
+            rows.append(f"| {item.what} | {more:,.6g} | {item.price:,.4g} | {more * item.price:,.2f} |")
+    total = sum(item.month for item in bill(grown, prices)) - sum(item.month for item in before.values())
+    return [
+        "## One region of outer edges",
+        "",
+        f"What `edge.outer` adds to `prod` for each entry with {spec.instances} instances:",
+        "",
+        "| | count | each | a month |",
+        "|---|---:|---:|---:|",
+        *rows,
+        f"| **total** | | | **{total:,.2f}** |",
         "",
     ]
 

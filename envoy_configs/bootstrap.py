@@ -39,11 +39,14 @@ LOOPBACK = "${MESH_LOOPBACK}"
 ZONE = "${MESH_ZONE}"
 INSTANCE = "${MESH_INSTANCE_ID}"
 ROOT = "${MESH_ROOT}"
+TLS_DIRECTORY = f"{ROOT}{RUN_DIR}/tls"
 
 XDS_CLUSTER = "xds"
 LOCAL_CLUSTER = "mesh.local"
 
 _CONNECT_TIMEOUT = timedelta(seconds=1)
+_FAR_CONNECT_TIMEOUT = timedelta(seconds=3)
+"""From another region, where a handshake of TLS may take most of a second."""
 _PING_INTERVAL = timedelta(seconds=5)
 _PING_TIMEOUT = timedelta(seconds=3)
 _RECONNECT_FROM = timedelta(milliseconds=250)
@@ -61,6 +64,8 @@ class BootstrapArgs:
     domain: str
     control_planes: tuple[str, ...]
     """Addresses of all control planes."""
+    origin: bool = False
+    """Whether outer edges reach this edge."""
     public_addresses: str = ""
     """Further addresses that the machine itself holds, comma-separated or a placeholder: an edge's Elastic IP in a local stack."""
 
@@ -83,9 +88,10 @@ def bootstrap(args: BootstrapArgs) -> Bootstrap:
     )
     result.static_resources.listeners.append(metrics.listener(ADDRESS))
     result.static_resources.clusters.extend([_xds(args), _local_cluster(), metrics.admin_cluster(LOOPBACK)])
-    if args.role in (Role.EDGE, Role.OUTER_EDGE):
+    clients = args.role in (Role.EDGE, Role.OUTER_EDGE)
+    if clients:
         result.overload_manager.CopyFrom(overload.manager())
-        result.layered_runtime.CopyFrom(overload.runtime())
+    result.layered_runtime.CopyFrom(overload.runtime(clients=clients, proxies=args.origin or not clients))
     return result
 
 
@@ -108,6 +114,8 @@ def envoy_arguments(*, workers: int = 1) -> list[str]:
 def _node(args: BootstrapArgs) -> Node:
     node = Node(id=str(NodeId(args.role, args.service, INSTANCE)), cluster=args.service, locality=Locality(zone=ZONE))
     facts = {"address": ADDRESS, "loopback": LOOPBACK, "zone": ZONE}
+    if args.role in (Role.EDGE, Role.OUTER_EDGE):
+        facts["tls"] = TLS_DIRECTORY
     if args.public_addresses:
         facts["addresses"] = args.public_addresses
     node.metadata.update({"mesh": facts})
@@ -157,7 +165,7 @@ def _xds(args: BootstrapArgs) -> Cluster:
     cluster = Cluster(
         name=XDS_CLUSTER,
         type=Cluster.STATIC,
-        connect_timeout=duration(_CONNECT_TIMEOUT),
+        connect_timeout=duration(_FAR_CONNECT_TIMEOUT if args.role is Role.OUTER_EDGE else _CONNECT_TIMEOUT),
         per_connection_buffer_limit_bytes=UInt32Value(value=BUFFER_BYTES),
         load_assignment=ClusterLoadAssignment(cluster_name=XDS_CLUSTER, endpoints=[LocalityLbEndpoints(lb_endpoints=endpoints)]),
         transport_socket=TransportSocket(name="envoy.transport_sockets.tls", typed_config=pack(_mutual_tls(args.domain))),
@@ -184,4 +192,4 @@ def _mutual_tls(domain: str) -> UpstreamTlsContext:
 
 
 def _key_file(name: str) -> DataSource:
-    return DataSource(filename=f"{ROOT}{RUN_DIR}/tls/{name}")
+    return DataSource(filename=f"{TLS_DIRECTORY}/{name}")

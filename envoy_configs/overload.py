@@ -23,6 +23,9 @@ HEAP_BYTES = 1 << 30
 CONNECTIONS = 20_000
 REQUESTS_AT_ONCE = 10
 """Of one connection before others have their turn, however many it sends."""
+RESETS_BORNE = 1_000_000_000
+"""Requests that a connection's other side may begin and reset. A proxy does it in the name of clients, and with Envoy's own
+number, 500 with half of them reset, one such client would end the connection that all of the proxy's clients share."""
 SHRINK_HEAP_FROM = 0.95
 REFUSE_REQUESTS_FROM = 0.98
 SHORTEN_TIMEOUTS_FROM = 0.80
@@ -51,10 +54,13 @@ def manager() -> OverloadManager:
     )
 
 
-def runtime() -> LayeredRuntime:
-    """Fixed values only: without a layer of admin's nothing changes them while Envoy runs."""
-    layer = RuntimeLayer(name="edge")
-    layer.static_layer.update({"http": {"max_requests_per_io_cycle": REQUESTS_AT_ONCE}})
+def runtime(*, clients: bool, proxies: bool) -> LayeredRuntime:
+    """By whom the Envoy is reached. Fixed values only: without a layer of admin's nothing changes them while Envoy runs."""
+    layer = RuntimeLayer(name="mesh")
+    if clients:
+        layer.static_layer.update({"http": {"max_requests_per_io_cycle": REQUESTS_AT_ONCE}})
+    if proxies:
+        layer.static_layer.update({"overload": {"premature_reset_total_stream_count": RESETS_BORNE}})
     return LayeredRuntime(layers=[layer])
 
 

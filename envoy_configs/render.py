@@ -6,6 +6,7 @@ compares, and ends with 1 when a file is not what it should be.
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -73,19 +74,25 @@ def render(stack: str, spec: MeshSpec) -> dict[str, str]:
     )
     builder = Builder(world)
     proxies = [endpoint for endpoint in world.endpoints if endpoint.role is not Role.IDENTITY]
-    firsts = {(endpoint.role, endpoint.service): endpoint for endpoint in reversed(proxies)}
+    firsts = {_group(endpoint): endpoint for endpoint in reversed(proxies)}
     control_planes = tuple(str(spec.network.cidr[number]) for number in range(10, 10 + _CONTROL_PLANES))
     texts = {}
     for endpoint in firsts.values():
         loopback = endpoint.address if spec.is_local else "127.0.0.1"
         facts = {"address": endpoint.address, "loopback": loopback, "zone": endpoint.zone}
         resources = builder.resources_for(Node(NodeId(endpoint.role, endpoint.service, endpoint.instance), facts))
-        args = BootstrapArgs(role=endpoint.role, service=endpoint.service, domain=spec.domain, control_planes=control_planes)
+        args = BootstrapArgs(
+            role=endpoint.role,
+            service=endpoint.service,
+            domain=spec.domain,
+            control_planes=control_planes,
+            origin=endpoint.role is Role.EDGE and bool(spec.edge.outer),
+        )
         document: dict[str, Any] = {"bootstrap": as_data(bootstrap(args))}
         for title, type_url in _SECTIONS:
             if named := resources[type_url]:
                 document[title] = [as_data(named[name]) for name in sorted(named)]
-        texts[f"{endpoint.service}.yaml"] = _HEADER + to_yaml(document)
+        texts[f"{_group(endpoint)}.yaml"] = _HEADER + to_yaml(document)
     return texts
 
 
@@ -117,17 +124,24 @@ def _machines(spec: MeshSpec) -> Iterator[Endpoint]:
         groups.append((Role.DATABASE, "postgres", 1))
     if is_builtin(spec):
         groups.append((Role.IDENTITY, "identity", 1))
-    host = _FIRST_HOST
+    hosts = itertools.count(_FIRST_HOST + 1)
     for role, service, count in groups:
         for index in range(count):
-            host += 1
-            yield Endpoint(
-                instance=f"i-{service}-{index + 1}",
-                role=role,
-                service=service,
-                address=str(spec.network.cidr[host]),
-                zone=f"zone-{'abcdef'[index % spec.network.zones]}",
-            )
+            zone = f"zone-{'abcdef'[index % spec.network.zones]}"
+            yield _machine(role, service, index, address=spec.network.cidr[next(hosts)], zone=zone)
+    for outer in spec.edge.outer:
+        for index in range(outer.instances):
+            zone = f"{outer.region}{'abcdef'[index % outer.zones]}"
+            yield _machine(Role.OUTER_EDGE, outer.region, index, address=outer.cidr[_FIRST_HOST + 1 + index], zone=zone)
+
+
+def _machine(role: Role, service: str, index: int, *, address: IPv4Address, zone: str) -> Endpoint:
+    return Endpoint(instance=f"i-{service}-{index + 1}", role=role, service=service, address=str(address), zone=zone)
+
+
+def _group(endpoint: Endpoint) -> str:
+    """Outer edges of all regions are one group here: they differ by addresses and names alone."""
+    return endpoint.role if endpoint.role is Role.OUTER_EDGE else endpoint.service
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ METRICS_PORT = 9902
 """`/stats/prometheus` and `/ready` of an Envoy, on the machine's address."""
 ORIGIN_PORT = 8444
 """Where an origin edge accepts outer edges (mutual TLS)."""
+WARMTH_PORT = 8445
+"""By which an outer edge keeps its connections to the origin, on the machine's loopback."""
 XDS_PORT = 18000
 CONSOLE_PORT = 18001
 """The control plane's `/metrics` and `/ready`, plain HTTP."""
@@ -46,6 +48,8 @@ MACHINE_PORTS: dict[int, str] = {
 TAG_STACK = "mesh:stack"
 TAG_ROLE = "mesh:role"
 TAG_SERVICE = "mesh:service"
+TAG_ADDRESS = "mesh:address"
+"""On a machine with a fixed address: that address, at which it is reached, beside the primary one that EC2 gave it."""
 
 DOCUMENT_KEY = "documents/mesh.json"
 """The mesh document in the stack's bucket; only Pulumi writes below `documents/`, only control planes below `control/`."""
@@ -59,7 +63,7 @@ IDENTITY_PREFIX = "/identity"
 """Where the edge shows the built-in token issuer."""
 
 VIA_HEADER = "via"
-"""RFC 9110 §7.6.3. Each Envoy appends `1.1 <node id>`; the edge first drops what the client sent."""
+"""RFC 9110 §7.6.3. Each Envoy appends `1.1 <node id>`; the first edge drops what the client sent."""
 
 MACHINE_ENV = "/etc/mesh/machine.env"
 """The only file that cloud-init's jinja touches: instance id, address, loopback and zone as `MESH_*=value` lines."""
@@ -86,7 +90,7 @@ class Role(StrEnum):
     IDENTITY = "identity"
 
 
-RESERVED_SERVICE_NAMES = frozenset({"postgres", "edge", "control-plane", "monitoring", "identity"})
+RESERVED_SERVICE_NAMES = frozenset({"postgres", "edge", "outer-edge", "control-plane", "monitoring", "identity"})
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The part of the stack config that says what the edge does: TLS, login, limits, and what each route asks for."""
 
+from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
@@ -72,6 +73,9 @@ class AuthSpec(Spec):
     claims_to_headers: dict[Annotated[str, BeforeValidator(edge_words.header_name)], StrictStr] = Field(
         {}, description="request header → claim that fills it", examples=["{x-user: sub}"]
     )
+    token_life: Seconds | None = Field(
+        None, description="how long access tokens of the builtin issuer are good; 10 minutes if not set", examples=["10m"]
+    )
     login: LoginSpec | None = None
 
 
@@ -104,6 +108,22 @@ class AuthorizerSpec(Spec):
     )
 
 
+class OuterSpec(Spec):
+    """Edges of a region nearer to some clients: they end the client's TLS there and lead to the mesh's own edges."""
+
+    region: Annotated[str, BeforeValidator(words.region)] = Field(
+        description="an AWS region other than the mesh's own", examples=["us-east-1"]
+    )
+    cidr: Annotated[IPv4Network, BeforeValidator(words.network)] = Field(
+        description="the range of the VPC there, /16 to /20; it overlaps no other range of the mesh", examples=["10.30.0.0/16"]
+    )
+    instances: StrictInt = Field(2, ge=1, le=20, description="edge machines, each with its own Elastic IP", examples=[2])
+    zones: StrictInt = Field(2, ge=1, le=6, description="availability zones to spread over", examples=[2])
+    ami: Annotated[str, BeforeValidator(words.ami)] | None = Field(
+        None, description="id of an Ubuntu 24.04 LTS image in that region", examples=["ami-0123456789abcdef0"]
+    )
+
+
 class EdgeSpec(Spec):
     instances: StrictInt = Field(2, ge=1, le=20, description="edge machines, each with its own Elastic IP", examples=[2])
     https: Port = Field(443, description="port of the TLS listener", examples=[443])
@@ -113,6 +133,9 @@ class EdgeSpec(Spec):
     rate_limits: list[RateLimitSpec] = Field([], description="limits of all requests", examples=["[{requests: 100, by: client}]"])
     rate_limit_service: RateLimitServiceSpec | None = None
     authorizer: AuthorizerSpec | None = None
+    outer: list[OuterSpec] = Field(
+        [], description="edges in other regions, nearer to their clients", examples=["[{region: us-east-1, cidr: 10.30.0.0/16}]"]
+    )
     instance_type: InstanceType = Field("t3.small", description="an EC2 instance type", examples=["t3.small"])
 
 

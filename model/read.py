@@ -17,11 +17,12 @@ _UNREAD = {"image": {"build": "unread"}, "port": 1}
 Part = TypeVar("Part", bound=BaseModel)
 
 
-def read_mesh(data: object, *, local: bool = False, root: str = ROOT) -> MeshSpec:
+def read_mesh(data: object, *, local: bool = False, region: str | None = None, root: str = ROOT) -> MeshSpec:
     """The mesh that `data` describes.
 
     `local` says that it is to run on this machine, so its network must be loopback, and on AWS must not.
-    `root` is how messages call the object. Raises ConfigError with every mistake: of single values and between them.
+    `region` is the stack's own, where the reader knows it; `root` is how messages call the object.
+    Raises ConfigError with every mistake: of single values and between them.
     """
     if not isinstance(data, Mapping):
         raise ConfigError([Problem(root, shown(data), "a mesh is a mapping with domain, network and services", "see the README's example")])
@@ -30,14 +31,14 @@ def read_mesh(data: object, *, local: bool = False, root: str = ROOT) -> MeshSpe
         mesh = MeshSpec.model_validate(data)
     except ValidationError as error:
         problems = problems_of(error, MeshSpec, root)
-        problems += check(_salvage(data, local=local, root=root))
+        problems += check(_salvage(data, local=local, region=region, root=root))
         raise ConfigError(problems) from None
-    if problems := check(_parts(mesh, local=local, root=root)):
+    if problems := check(_parts(mesh, local=local, region=region, root=root)):
         raise ConfigError(problems)
     return mesh
 
 
-def _parts(mesh: MeshSpec, *, local: bool, root: str) -> Parts:
+def _parts(mesh: MeshSpec, *, local: bool, region: str | None, root: str) -> Parts:
     return Parts(
         root=root,
         local=local,
@@ -51,10 +52,11 @@ def _parts(mesh: MeshSpec, *, local: bool, root: str) -> Parts:
         names=tuple(mesh.services),
         wants_database=mesh.database is not None,
         domain=mesh.domain,
+        region=region,
     )
 
 
-def _salvage(data: Mapping[str, Any], *, local: bool, root: str) -> Parts:
+def _salvage(data: Mapping[str, Any], *, local: bool, region: str | None, root: str) -> Parts:
     services = data.get("services")
     services = services if isinstance(services, Mapping) else {}
     readable = {str(name): spec for name, value in services.items() if (spec := _read_service(value))}
@@ -71,6 +73,7 @@ def _salvage(data: Mapping[str, Any], *, local: bool, root: str) -> Parts:
         names=tuple(str(name) for name in services),
         wants_database=data.get("database") is not None,
         domain=_read_domain(data.get("domain")),
+        region=region,
     )
 
 

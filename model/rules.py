@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from model import auth_rules, edge_rules, tls_rules
-from model.contract import LOCAL_POSTGRES_VERSION, MACHINE_PORTS, METRICS_PORT, ORIGIN_PORT, POSTGRES_PORT
+from model import auth_rules, edge_rules, outer_rules, tls_rules
+from model.contract import LOCAL_POSTGRES_VERSION, MACHINE_PORTS, METRICS_PORT, ORIGIN_PORT, POSTGRES_PORT, WARMTH_PORT
 from model.edge import EdgeSpec
 from model.problems import Problem, suggestion
 from model.spec import LOCAL_NETWORK, DatabaseSpec, MachinesSpec, NetworkSpec, QuotasSpec, ServiceSpec
@@ -43,6 +43,8 @@ class Parts:
     wants_database: bool = False
     """Whether the config has a `database`, readable or not."""
     domain: str | None = None
+    region: str | None = None
+    """Where the stack lies; the mesh itself does not say it."""
 
 
 def check(parts: Parts) -> list[Problem]:
@@ -122,7 +124,12 @@ def _elastic_ips_are_enough(parts: Parts) -> Iterator[Problem]:
 def _edge_ports_differ(parts: Parts) -> Iterator[Problem]:
     if parts.edge is None:
         return
-    taken = {METRICS_PORT: "the metrics listener", ORIGIN_PORT: "the listener for outer edges", 9901: "Envoy's admin interface"}
+    taken = {
+        METRICS_PORT: "the metrics listener",
+        ORIGIN_PORT: "the listener for outer edges",
+        WARMTH_PORT: "an outer edge's own connections",
+        9901: "Envoy's admin interface",
+    }
     for name, port in (("https", parts.edge.https), ("http", parts.edge.http)):
         if port in taken:
             yield Problem(f"{parts.root}.edge.{name}", str(port), f"port {port} of an edge belongs to {taken[port]}", "choose another port")
@@ -143,6 +150,20 @@ def _edge_is_consistent(parts: Parts) -> Iterator[Problem]:
         )
         nat = parts.network.nat if parts.network else None
         yield from auth_rules.check(parts.root, parts.edge, parts.services, production=parts.production, nat=nat)
+
+
+def _outer_edges_stand_apart(parts: Parts) -> Iterator[Problem]:
+    if parts.edge is not None:
+        yield from outer_rules.check(
+            f"{parts.root}.edge.outer",
+            parts.edge.outer,
+            root=parts.root,
+            region=parts.region,
+            network=parts.network.cidr if parts.network else None,
+            nat=parts.network.nat if parts.network else None,
+            elastic_ips=parts.quotas.elastic_ips,
+            local=parts.local,
+        )
 
 
 def _replicas_are_ordered(parts: Parts) -> Iterator[Problem]:
@@ -323,6 +344,7 @@ _RULES = (
     _elastic_ips_are_enough,
     _edge_ports_differ,
     _edge_is_consistent,
+    _outer_edges_stand_apart,
     _replicas_are_ordered,
     _machines_fit_the_subnets,
     _routes_belong_to_http_services,

@@ -173,7 +173,7 @@ class MachinesSpec(Spec):
 class QuotasSpec(Spec):
     """Limits of the AWS account that a config can exceed; the defaults are AWS's own."""
 
-    elastic_ips: StrictInt = Field(5, ge=1, description="Elastic IPs of the account in this region", examples=[5])
+    elastic_ips: StrictInt = Field(5, ge=1, description="Elastic IPs of the account in a region", examples=[5])
     rules_per_group: StrictInt = Field(60, ge=1, le=1000, description="rules per security group and direction", examples=[60])
 
 

@@ -184,6 +184,14 @@ def instance_type(value: object) -> str:
     return matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", value, "an instance type is family.size", "write for example `t3.small`")
 
 
+def region(value: object) -> str:
+    """An AWS region by form; whether the account may use it, AWS says."""
+    name = text(value)
+    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[1-9]", name):
+        raise broken("a region is an area, a direction and a number, without a zone's letter", "write for example `us-east-1`")
+    return name
+
+
 def ami(value: object) -> str:
     """An EC2 machine image's id."""
     rule = "an AMI's id is ami- and 8 or 17 hex digits"

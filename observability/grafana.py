@@ -20,7 +20,7 @@ PANELS = (
     ),
     ("Healthy endpoints, by service", "min by (envoy_cluster_name) (envoy_cluster_membership_healthy)", "none"),
     ("Retries per second, by service", "sum by (envoy_cluster_name) (rate(envoy_cluster_upstream_rq_retry[1m]))", "reqps"),
-    ("Connections at the edge", 'sum by (instance_id) (envoy_http_downstream_cx_active{role="edge"})', "none"),
+    ("Connections at the edge", 'sum by (instance_id) (envoy_http_downstream_cx_active{role=~"edge|outer-edge"})', "none"),
     ("Machines up, by service", 'sum by (service) (up{job="envoy"})', "none"),
     ("Envoys with a control plane", "sum(envoy_control_plane_connected_state)", "none"),
 )

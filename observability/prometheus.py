@@ -7,6 +7,7 @@ from model.contract import (
     CONSOLE_PORT,
     INGRESS_PORT,
     METRICS_PORT,
+    TAG_ADDRESS,
     TAG_ROLE,
     TAG_SERVICE,
     TAG_STACK,
@@ -31,6 +32,9 @@ def config(mesh: MeshSpec, *, stack: str, region: str, directory: str) -> dict[s
         _job("envoy", stack, region, METRICS_PORT, roles=ENVOY_ROLES, path="/stats/prometheus", parameters={"usedonly": [""]}),
         _job("control-plane", stack, region, CONSOLE_PORT, roles=(Role.CONTROL_PLANE,), path="/metrics"),
     ]
+    for outer in mesh.edge.outer:
+        elsewhere = _discovery(stack, outer.region, METRICS_PORT, roles=(Role.OUTER_EDGE,), endpoint=_endpoint_in(mesh, outer.region))
+        jobs[0]["ec2_sd_configs"].append(elsewhere)
     if paths:
         apps = _job("app", stack, region, INGRESS_PORT, roles=(Role.SERVICE,), path="/metrics", services=list(paths))
         apps["relabel_configs"] += [
@@ -63,6 +67,29 @@ def _job(
     parameters: dict[str, list[str]] | None = None,
     services: list[str] | None = None,
 ) -> dict[str, Any]:
+    return {
+        "job_name": name,
+        "metrics_path": path,
+        **({"params": parameters} if parameters else {}),
+        "ec2_sd_configs": [_discovery(stack, region, port, roles=roles, services=services)],
+        "relabel_configs": [
+            {
+                "source_labels": [f"__meta_ec2_tag_{_label(TAG_ADDRESS)}"],
+                "regex": "(.+)",
+                "target_label": "__address__",
+                "replacement": f"$1:{port}",
+            },
+            {"source_labels": [f"__meta_ec2_tag_{_label(TAG_ROLE)}"], "target_label": "role"},
+            {"source_labels": [f"__meta_ec2_tag_{_label(TAG_SERVICE)}"], "target_label": "service"},
+            {"source_labels": ["__meta_ec2_availability_zone"], "target_label": "zone"},
+            {"source_labels": ["__meta_ec2_instance_id"], "target_label": "instance_id"},
+        ],
+    }
+
+
+def _discovery(
+    stack: str, region: str, port: int, *, roles: tuple[Role, ...], services: list[str] | None = None, endpoint: str = ENDPOINT
+) -> dict[str, Any]:
     filters = [
         {"name": f"tag:{TAG_STACK}", "values": [stack]},
         {"name": f"tag:{TAG_ROLE}", "values": [role.value for role in roles]},
@@ -70,20 +97,12 @@ def _job(
     ]
     if services is not None:
         filters.append({"name": f"tag:{TAG_SERVICE}", "values": services})
-    return {
-        "job_name": name,
-        "metrics_path": path,
-        **({"params": parameters} if parameters else {}),
-        "ec2_sd_configs": [
-            {"region": region, "endpoint": ENDPOINT, "port": port, "refresh_interval": REFRESH_INTERVAL, "filters": filters},
-        ],
-        "relabel_configs": [
-            {"source_labels": [f"__meta_ec2_tag_{_label(TAG_ROLE)}"], "target_label": "role"},
-            {"source_labels": [f"__meta_ec2_tag_{_label(TAG_SERVICE)}"], "target_label": "service"},
-            {"source_labels": ["__meta_ec2_availability_zone"], "target_label": "zone"},
-            {"source_labels": ["__meta_ec2_instance_id"], "target_label": "instance_id"},
-        ],
-    }
+    return {"region": region, "endpoint": endpoint, "port": port, "refresh_interval": REFRESH_INTERVAL, "filters": filters}
+
+
+def _endpoint_in(mesh: MeshSpec, region: str) -> str:
+    """Each region of AWS has an EC2 API of its own; the local cloud is one for all."""
+    return ENDPOINT if mesh.is_local else f"https://ec2.{region}.amazonaws.com"
 
 
 def _label(tag: str) -> str:

@@ -3,6 +3,7 @@
     {"files":       {"tls/ca.pem": {"parameter": "/envoy-mesh/dev/tls/ca"}},
      "environment": {"PGPASSWORD": {"secret": "/envoy-mesh/dev/database/service-1"}},
      "owner": 101,
+     "address":     "10.20.24.12",
      "volume":      {"id": "vol-0123", "label": "mesh-data", "mount": "/var/lib/mesh/postgres"},
      "allocation":  "eipalloc-0123"}
 
@@ -10,6 +11,7 @@ Every key is optional; no value is a secret itself, only the name of one.
 """
 
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -50,7 +52,7 @@ class SecretSource(_Strict):
 
 
 class VolumeTask(_Strict):
-    """A data volume to wait for, to format when it is blank, and to mount by its label."""
+    """A data volume to attach, to format when it is blank, and to mount by its label."""
 
     id: Annotated[str, Field(pattern=r"^vol-[0-9a-f]+$")]
     label: Annotated[str, Field(min_length=1, max_length=EXT4_LABEL_LIMIT)]
@@ -71,6 +73,8 @@ class AgentConfig(_Strict):
     """Variable of `secrets.env` → its value."""
     owner: Annotated[int, Field(ge=0)] | None = None
     """uid and gid that get the written files when the agent runs as root; the proxy's or the control plane's user."""
+    address: IPv4Address | None = None
+    """Fixed address that the machine claims for its network interface."""
     volume: VolumeTask | None = None
     allocation: Annotated[str, Field(pattern=r"^eipalloc-[0-9a-f]+$")] | None = None
     """Elastic IP that `associate` moves to this machine."""

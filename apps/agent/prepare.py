@@ -1,4 +1,4 @@
-"""Makes a machine ready for its containers: volume, keys, rendered templates, secrets for the app's environment."""
+"""Makes a machine ready for its containers: address, volume, keys, rendered templates, secrets for the app's environment."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from apps.agent.claims import claims, insist
 from apps.agent.config import AgentConfig, machine_root
 from apps.agent.render import refuse_missing_facts, render
 from apps.agent.secret_values import read_values
@@ -27,7 +28,9 @@ def prepare(config: AgentConfig, env: Mapping[str, str]) -> None:
     root = machine_root(env)
     run_dir = root / contract.RUN_DIR.lstrip("/")
     rendered = render_templates(root / contract.TEMPLATE_DIR.lstrip("/"), env)
-    if config.volume and not env.get("MESH_ROOT"):
+    for claim in claims(config, env):
+        insist(claim)
+    if config.volume:
         bring_volume(config.volume, owner=config.owner)
     values = read_values([*config.files.values(), *config.environment.values()], env)
     files = {name: values[source] for name, source in config.files.items()}

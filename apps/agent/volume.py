@@ -1,4 +1,4 @@
-"""Brings the data volume: wait for the device, format it only when it is blank, mount it by its label.
+"""Brings the attached data volume: wait for the device, format it only when it is blank, mount it by its label.
 
 A volume outlives its machine, so formatting is the one step that must never happen twice. `blkid` answers "nothing
 found" (exit 2) also for a device that it cannot read, so the start of the device is read as well and must be zeros,
@@ -17,7 +17,7 @@ from apps.agent.config import VolumeTask
 from apps.common.errors import MeshError
 
 PATIENCE = timedelta(minutes=5)
-"""Pulumi attaches the volume only after the instance runs, and a replaced machine's volume first has to detach."""
+"""From EC2's word that the volume is being attached to the device."""
 BLKID_NOTHING_FOUND = 2
 BLANK_BYTES = 1 << 20
 

@@ -1,22 +1,23 @@
 """What one node is served: the resources of its role, by type URL and name."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from google.protobuf.message import Message
 
 from apps.control_plane import type_urls
 from apps.control_plane.model import World
 from apps.control_plane.node import Node
-from apps.control_plane.resources import clusters, endpoints, listeners, names, routes, secrets
+from apps.control_plane.resources import clusters, endpoints, listeners, names, routes, secrets, warmth
 from apps.control_plane.resources.facts import MachineFacts
-from apps.control_plane.resources.features import FEATURES
-from model.contract import IDENTITY_PORT, INGRESS_PORT, POSTGRES_BACKEND_PORT, POSTGRES_PORT, NodeId, Role
+from apps.control_plane.resources.features import FEATURES, OUTER_FEATURES
+from model.contract import IDENTITY_PORT, INGRESS_PORT, ORIGIN_PORT, POSTGRES_BACKEND_PORT, POSTGRES_PORT, NodeId, Role, spiffe_id
 from model.edge_certificates import named_domains
 from model.identity import is_builtin
 from model.spec import ServiceSpec
@@ -48,6 +49,8 @@ class Builder:
         match node.id.role:
             case Role.EDGE:
                 return self._edge(facts)
+            case Role.OUTER_EDGE if any(outer.region == node.id.service for outer in self._spec.edge.outer):
+                return self._outer_edge(facts)
             case Role.SERVICE if node.id.service in self._spec.services:
                 return self._sidecar(facts, node.id.service, self._spec.services[node.id.service])
             case Role.DATABASE if self._spec.database:
@@ -61,25 +64,41 @@ class Builder:
         return {name: self._own_group(node.id) if name == names.LOCAL_CLUSTER else self._assignment(name) for name in wanted}
 
     def _edge(self, facts: MachineFacts) -> Resources:
-        ports = self._spec.edge
+        world, config = self._world, self._spec.edge
         routed = [name for name, service in self._spec.services.items() if service.edge_routes]
-        world = self._world
-        by_sni = {path: domains for path, domains in named_domains(ports).items() if path in world.certificates}
         filters = [item for feature in FEATURES for item in feature.filters(world)]
+        accepting = self._towards_clients(facts, filters)
+        shown = [*self._client_secrets, *(secret for feature in FEATURES for secret in feature.secrets(world))]
+        if config.outer:
+            peers = [spiffe_id(self._spec.domain, Role.OUTER_EDGE, outer.region) for outer in config.outer]
+            accepting.append(listeners.edge_origin(facts, peers, filters, self._own_headers))
+            shown += secrets.of_machine(facts.tls)
         return _resources(
-            listeners=[
-                listeners.edge_https(facts, ports.https, filters, {names.edge_secret(path): by_sni[path] for path in by_sni}),
-                listeners.edge_http(facts, ports.http, ports.https),
-            ],
+            listeners=accepting,
             routes=[self._edge_routes],
             clusters=[*map(self._cluster, routed), *self._feature_clusters],
             assignments=[*map(self._assignment, routed), *self._identity, self._own_group(facts.node)],
-            secrets=[
-                *([secrets.certificate(names.EDGE_SECRET, world.edge_tls)] if world.edge_tls else []),
-                *(secrets.certificate(names.edge_secret(path), world.certificates[path]) for path in by_sni),
-                *(secret for feature in FEATURES for secret in feature.secrets(world)),
-            ],
+            secrets=shown,
         )
+
+    def _outer_edge(self, facts: MachineFacts) -> Resources:
+        """No service and no secret of logins: a region that only forwards learns of nothing behind the origin."""
+        filters = [item for feature in OUTER_FEATURES for item in feature.filters(self._world)]
+        return _resources(
+            listeners=[*self._towards_clients(facts, filters), warmth.listener(facts)],
+            routes=[self._outer_routes],
+            clusters=[self._origin, warmth.cluster(facts)],
+            assignments=[self._origin_edges, self._own_group(facts.node)],
+            secrets=[*self._client_secrets, *secrets.of_machine(facts.tls)],
+        )
+
+    def _towards_clients(self, facts: MachineFacts, filters: Sequence[HttpFilter]) -> list[Listener]:
+        ports = self._spec.edge
+        certificates = {names.edge_secret(path): domains for path, domains in self._by_sni.items()}
+        return [
+            listeners.edge_https(facts, ports.https, filters, self._own_headers, certificates),
+            listeners.edge_http(facts, ports.http, ports.https),
+        ]
 
     def _sidecar(self, facts: MachineFacts, name: str, service: ServiceSpec) -> Resources:
         callees = [callee for callee in service.calls if callee != names.POSTGRES]
@@ -104,8 +123,34 @@ class Builder:
         )
 
     @cached_property
+    def _own_headers(self) -> list[str]:
+        return [name for feature in FEATURES for name in feature.own_headers(self._world)]
+
+    @cached_property
+    def _by_sni(self) -> dict[str, list[str]]:
+        return {path: domains for path, domains in named_domains(self._spec.edge).items() if path in self._world.certificates}
+
+    @cached_property
+    def _client_secrets(self) -> list[Secret]:
+        world = self._world
+        default = [secrets.certificate(names.EDGE_SECRET, world.edge_tls)] if world.edge_tls else []
+        return [*default, *(secrets.certificate(names.edge_secret(path), world.certificates[path]) for path in self._by_sni)]
+
+    @cached_property
     def _edge_routes(self) -> RouteConfiguration:
         return routes.edge(self._world)
+
+    @cached_property
+    def _outer_routes(self) -> RouteConfiguration:
+        return routes.outer(self._world)
+
+    @cached_property
+    def _origin(self) -> Cluster:
+        return clusters.of_origin(self._spec.domain)
+
+    @cached_property
+    def _origin_edges(self) -> ClusterLoadAssignment:
+        return endpoints.assignment(names.ORIGIN, self._world.group(Role.EDGE, names.EDGE), ORIGIN_PORT)
 
     @cached_property
     def _feature_clusters(self) -> list[Cluster]:

@@ -2,9 +2,10 @@
 
 Each replica does all of it. The first to complete an action ends it, the other one is told that there is none; that is
 no fault. A replica that starts in the middle of a drain begins its own count, so a drain is never cut short by much.
+A control plane's own end waits for more than its drain: see `succession`.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -13,6 +14,8 @@ from typing import Any
 from apps.common.aws import AwsError, error_code
 from apps.control_plane.discovery.machines import Machine
 from apps.control_plane.discovery.reports import DeedReport, FaultReport
+from apps.control_plane.succession import may_go
+from model.contract import Role
 
 READY_HOOK = "ready"
 DRAIN_HOOK = "drain"
@@ -55,10 +58,16 @@ class Duties:
     drain: timedelta
     _waits: dict[tuple[str, str], _Wait] = field(default_factory=dict)
 
-    def due(self, machines: Iterable[Machine], *, ready: Container[str], now: float) -> list[Duty]:
-        """The calls to make at `now` (seconds of any steady clock) for machines of which some were seen `ready`."""
+    def due(
+        self, machines: Sequence[Machine], *, ready: Container[str], now: float, serving: Container[str] | None = None
+    ) -> list[Duty]:
+        """The calls to make at `now` (seconds of any steady clock) for machines of which some were seen `ready`.
+
+        `serving` are the control planes that answered after a look that is fresh; without, nothing is decided about them.
+        """
         duties: list[Duty] = []
         present: set[tuple[str, str]] = set()
+        goer = None if serving is None else may_go(machines, serving)
         for machine in machines:
             if machine.group is None or not (machine.waits_to_serve or machine.waits_to_end):
                 continue
@@ -68,7 +77,13 @@ class Duties:
             wait = self._waits.setdefault(key, _Wait(since=now, heartbeat=now))
             age = now - wait.since
             over = machine.instance in ready if machine.waits_to_serve else age >= self.drain.total_seconds()
-            deed = self._deed(wait, over=over, now=now, hopeless=machine.waits_to_serve and age >= READY_PATIENCE_SECONDS)
+            hopeless = machine.waits_to_serve and age >= READY_PATIENCE_SECONDS
+            if machine.waits_to_end and machine.role == Role.CONTROL_PLANE:
+                if serving is None:
+                    continue
+                # One that serves nobody any more is left to the hook's default: it may hold the address that its successor needs.
+                over, hopeless = over and machine.instance == goer, machine.instance not in serving
+            deed = self._deed(wait, over=over, now=now, hopeless=hopeless)
             if deed:
                 duties.append(Duty(deed=deed, hook=hook, group=machine.group, instance=machine.instance))
         self._waits = {key: wait for key, wait in self._waits.items() if key in present}

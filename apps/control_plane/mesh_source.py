@@ -16,6 +16,7 @@ from apps.control_plane.build import Builder, NodeNotInMesh
 from apps.control_plane.metrics import Metrics
 from apps.control_plane.model import World
 from apps.control_plane.node import Node
+from apps.control_plane.resources import names
 from apps.control_plane.snapshot import InconsistentSnapshot, Resource, Snapshot
 from model.contract import Role
 
@@ -53,6 +54,8 @@ class Change:
         if self.everything or (self.edge and node.id.role in (Role.EDGE, Role.OUTER_EDGE)):
             return True
         named = snapshot.resources(type_urls.ENDPOINT)
+        if names.ORIGIN in named and (Role.EDGE, names.EDGE) in self.groups:
+            return True
         return any(service in named or (role, service) == (node.id.role, node.id.service) for role, service in self.groups)
 
 
@@ -144,7 +147,7 @@ class MeshSource:
         if last is None or last.intent != self._intent:
             return None
         endpoints = builder.endpoints_for(node, last.snapshot.resources(type_urls.ENDPOINT).keys())
-        return None if endpoints is None else last.snapshot.replaced({type_urls.ENDPOINT: self._shared_of(endpoints)})
+        return last.snapshot.replaced({type_urls.ENDPOINT: self._shared_of(endpoints)}) if endpoints else None
 
     def _shared_of(self, messages: Mapping[str, Message | Resource]) -> dict[str, Message | Resource]:
         return {name: self._once(name, message) for name, message in messages.items()}

@@ -16,6 +16,13 @@ def backend(service: str, region: str) -> Any:
     return get_backend(service)[ACCOUNT_ID][region]
 
 
+def backends(service: str) -> dict[str, Any]:
+    """moto's objects of a service in every region that anybody has asked for, by region."""
+    from moto.backends import get_backend
+
+    return dict(get_backend(service)[ACCOUNT_ID].items())
+
+
 def install() -> None:
     from moto.ec2.models import EC2Backend
     from moto.ec2.models.amis import AmiBackend

@@ -11,10 +11,7 @@ from typing import Any
 from local.cloud.errors import ec2_error
 from local.cloud.patching import replace, wrap
 
-FIXED_HEAD = 16
-"""Automatic addresses start here in a subnet of /26 or larger, so that fixed ones below it stay free for machines that name them."""
 _AWS_RESERVED = 4
-_SMALL = 64
 
 
 def install() -> None:
@@ -24,6 +21,7 @@ def install() -> None:
 
     wrap(NetworkInterfaceBackend, "create_network_interface", _create_with_free_address)
     wrap(NetworkInterfaceBackend, "delete_network_interface", _refuse_delete_in_use)
+    wrap(NetworkInterfaceBackend, "assign_private_ip_addresses", _assign_free_ones)
     replace(nat_gateways, "random_private_ip", lambda: None)  # moto's is from 10/8, whatever the subnet; None asks for a free one
     replace(vpcs, "random_private_ip", lambda: None)
     wrap(NatGatewayBackend, "delete_nat_gateway", _free_gateway_address)
@@ -41,11 +39,14 @@ def free_address(subnet: Any) -> str:
 
 
 def _candidates(subnet: Any) -> Iterator[IPv4Address]:
-    head = FIXED_HEAD if subnet.cidr.num_addresses >= _SMALL else _AWS_RESERVED
-    first, end = int(subnet.cidr[head]), int(subnet.cidr.broadcast_address)
+    """What is reserved in a subnet is for those who ask for it by name."""
+    reserved = [reservation.cidr for reservation in subnet._cidr_reservations]
+    first, end = int(subnet.cidr[_AWS_RESERVED]), int(subnet.cidr.broadcast_address)
     start = int(getattr(subnet, "last_given", IPv4Address(first - 1))) + 1
     for number in (*range(start, end), *range(first, start)):
-        yield IPv4Address(number)
+        address = IPv4Address(number)
+        if not any(address in block for block in reserved):
+            yield address
 
 
 def _taken(subnet: Any) -> set[str]:
@@ -69,6 +70,22 @@ def _create_with_free_address(create: Callable[..., Any]) -> Callable[..., Any]:
         return create(self, subnet, private_ip_address, *args, **kwargs)
 
     return create_network_interface
+
+
+def _assign_free_ones(assign: Callable[..., Any]) -> Callable[..., Any]:
+    """moto gives an interface any address, also another interface's; with AllowReassignment AWS would, and nobody here may ask for it."""
+
+    def assign_private_ip_addresses(self: Any, eni_id: str, private_ip_addresses: list[str] | None = None, count: int | None = None) -> Any:
+        eni = self.get_network_interface(eni_id)
+        if count:
+            raise ec2_error("InvalidParameterCombination", "The local cloud assigns addresses by name only; name them.")
+        own = {item["PrivateIpAddress"] for item in eni.private_ip_addresses}
+        for address in private_ip_addresses or []:
+            if address not in own:
+                _check(eni.subnet, address)
+        return assign(self, eni_id, private_ip_addresses, count)
+
+    return assign_private_ip_addresses
 
 
 def _check(subnet: Any, address: str) -> None:

@@ -5,7 +5,6 @@ import threading
 import urllib.request
 from collections.abc import Callable
 from ipaddress import IPv4Network
-from typing import Any
 
 from local.cloud import account, clock, gaps, patching, state
 from local.cloud.moto_import import import_moto
@@ -21,7 +20,7 @@ _WARMING = {
 
 
 class Cloud:
-    """Serves the AWS APIs of one region on a free port of 127.0.0.1; every start begins with an empty account.
+    """Serves the AWS APIs of all regions on a free port of 127.0.0.1; every start begins with an empty account.
 
     moto keeps its state in module globals, so a process runs one cloud at a time. Any credentials are accepted.
     Scaling policies are stored but never act: nothing measures load here.
@@ -30,7 +29,7 @@ class Cloud:
     _running: "Cloud | None" = None
 
     def __init__(self, region: str, cidr: IPv4Network) -> None:
-        """`cidr` is the VPC's range; elastic addresses are in it too."""
+        """`region` is the one that most is asked of; `cidr` holds the ranges of all VPCs, and the elastic addresses."""
         self._region = region
         self._cidr = cidr
         self._subscribers: list[Callable[[], None]] = []
@@ -75,13 +74,17 @@ class Cloud:
         self._subscribers.append(callback)
 
     def instances(self) -> list[MachineInstance]:
-        """All instances, also those terminated in the last two minutes."""
+        """All instances of all regions, also those terminated in the last two minutes."""
         with self._locked():
-            return state.instances(self._backend("ec2"), self._backend("autoscaling"))
+            return [
+                found
+                for region, ec2 in account.backends("ec2").items()
+                for found in state.instances(ec2, account.backend("autoscaling", region))
+            ]
 
     def elastic_addresses(self) -> list[ElasticAddress]:
         with self._locked():
-            return state.elastic_addresses(self._backend("ec2"))
+            return [found for ec2 in account.backends("ec2").values() for found in state.elastic_addresses(ec2)]
 
     def _locked(self) -> threading.RLock:
         if self._gate is None:
@@ -91,9 +94,6 @@ class Cloud:
     def _changed(self) -> None:
         for callback in list(self._subscribers):
             callback()
-
-    def _backend(self, service: str) -> Any:
-        return account.backend(service, self._region)
 
     def _warm(self, url: str) -> None:
         """Asks the services of every `up` one question each, so that moto's and botocore's models are there when they are needed."""

@@ -1,4 +1,4 @@
-"""Elastic addresses: taken from the VPC's own range, and associated with a network interface as in a VPC of AWS.
+"""Elastic addresses: taken from the cloud's own range, and associated with a network interface as in a VPC of AWS.
 
 On loopback an elastic address must be one that this machine can listen on, so it is in the stack's 127.x range.
 """
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, ip_address
 from typing import Any
 
+from local.cloud import account
 from local.cloud.errors import ec2_error
 from local.cloud.patching import replace, wrap
 
@@ -25,7 +26,8 @@ def install(cidr: IPv4Network) -> None:
 
 def _allocate_in_range(allocate: Callable[..., Any], cidr: IPv4Network) -> Callable[..., Any]:
     def allocate_address(self: Any, domain: str, address: str | None = None, tags: dict[str, str] | None = None) -> Any:
-        taken = {known.public_ip for known in self.addresses}
+        # An address is one machine's on this host, whatever the region.
+        taken = {known.public_ip for ec2 in account.backends("ec2").values() for known in ec2.addresses}
         if address is None:
             spare = max(16, cidr.num_addresses // _SHARE)
             free = (str(cidr[number]) for number in range(-spare + 1, -1))

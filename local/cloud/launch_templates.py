@@ -33,7 +33,7 @@ def _parse_user_data(create_version: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _launch_as_version_says(run_instances: Callable[..., Any]) -> Callable[..., Any]:
-    """moto takes user data, type, key and groups from the version, but not its profile, IMDS options, interfaces and volume tags."""
+    """moto takes user data, type, key and groups from the version, but not its profile, IMDS options, interfaces and their tags."""
 
     def run(self: Any, image_id: str, count: int, user_data: Any, security_group_names: list[str], **kwargs: Any) -> Any:
         from moto.ec2.utils import convert_tag_spec
@@ -48,6 +48,9 @@ def _launch_as_version_says(run_instances: Callable[..., Any]) -> Callable[..., 
         if "block_device_mappings" not in kwargs and data.get("BlockDeviceMappings"):
             kwargs["block_device_mappings"] = data["BlockDeviceMappings"]  # else moto adds a default root volume below the template's
         reservation = run_instances(self, image_id or data.get("ImageId"), count, user_data, security_group_names, **kwargs)
+        for instance in reservation.instances:
+            for eni in instance.nics.values():
+                eni.add_tags(kwargs["tags"].get("network-interface", {}))
         profile = data.get("IamInstanceProfile")
         if profile and not (kwargs.get("iam_instance_profile_name") or kwargs.get("iam_instance_profile_arn")):
             for instance in reservation.instances:

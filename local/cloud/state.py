@@ -5,17 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
 
-from model.contract import TAG_ROLE, TAG_SERVICE, TAG_STACK
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A volume attached to an instance."""
-
-    id: str
-    device: str
-    zone: str
-    tags: dict[str, str]
+from model.contract import TAG_ADDRESS, TAG_ROLE, TAG_SERVICE, TAG_STACK
 
 
 @dataclass(frozen=True)
@@ -26,7 +16,8 @@ class MachineInstance:
     state: str
     """`running` from launch on, `stopped`, or `terminated` (kept for two minutes)."""
     private_address: IPv4Address
-    """Also of a terminated instance: the address it had."""
+    """The primary one. Also of a terminated instance: the address it had."""
+    region: str
     zone: str
     subnet_id: str
     launched_by: str | None
@@ -38,8 +29,12 @@ class MachineInstance:
     tags: dict[str, str]
     user_data: bytes = field(repr=False)
     elastic_addresses: tuple[IPv4Address, ...]
-    volumes: tuple[Volume, ...]
     iam_profile_arn: str | None
+
+    @property
+    def address(self) -> IPv4Address:
+        """Where the machine is reached: its fixed address where it has one."""
+        return IPv4Address(self.tags.get(TAG_ADDRESS) or self.private_address)
 
     @property
     def stack(self) -> str:
@@ -88,6 +83,7 @@ def _instance(ec2: Any, found: Any, member: Any) -> MachineInstance:
         id=found.id,
         state=found.state,
         private_address=IPv4Address(found.last_address),
+        region=ec2.region_name,
         zone=found.placement.zone,
         subnet_id=found.subnet_id,
         launched_by=tags.get("aws:autoscaling:groupName"),
@@ -96,10 +92,6 @@ def _instance(ec2: Any, found: Any, member: Any) -> MachineInstance:
         tags=tags,
         user_data=base64.b64decode(found.user_data.as_bytes()) if found.user_data else b"",
         elastic_addresses=tuple(IPv4Address(eip.public_ip) for eip in ec2.addresses if eip.instance is found),
-        volumes=tuple(
-            Volume(device.volume_id, name, found.placement.zone, _tags(ec2, device.volume_id))
-            for name, device in found.get_block_device_mapping
-        ),
         iam_profile_arn=(found.iam_instance_profile or {}).get("Arn"),
     )
 

@@ -11,6 +11,7 @@ from model.contract import METRICS_PORT
 MODULE = "apps.agent"
 TASKS = ("prepare", "associate")
 PAUSE_SECONDS = 0.1
+CLAIM_PAUSE_SECONDS = 0.25
 
 
 def task_of(words: Sequence[str]) -> str | None:
@@ -23,6 +24,7 @@ def task_of(words: Sequence[str]) -> str | None:
 async def run(task: str, service: ComposeService, machine: MachineContext, say: Callable[[str], None]) -> None:
     """Does a task in a thread; what it waits for is awaited here first, so that a machine's end leaves no waiting thread."""
     from apps.agent.associate import associate
+    from apps.agent.claims import claims
     from apps.agent.config import read_config
     from apps.agent.prepare import prepare
 
@@ -35,17 +37,19 @@ async def run(task: str, service: ComposeService, machine: MachineContext, say: 
             await asyncio.sleep(PAUSE_SECONDS)
         await asyncio.to_thread(associate, config, environment)
         return
+    for claim in claims(config, environment):
+        while (problem := await asyncio.to_thread(claim.attempt)) is not None:
+            say(f"waits for {claim.what}: {problem}")
+            await asyncio.sleep(CLAIM_PAUSE_SECONDS)
     if config.volume is not None:
-        while config.volume.id not in machine.attached_volumes:
-            say(f"waits for volume {config.volume.id} to be attached")
-            await asyncio.sleep(PAUSE_SECONDS)
         bind_volume(machine, label=config.volume.label, mount=config.volume.mount)
-    # Every process here has the same user, so files are handed to nobody.
-    await asyncio.to_thread(prepare, config.model_copy(update={"owner": None}), environment)
+    # What is done above is left out. Every process here has the same user, so files are handed to nobody.
+    rest = config.model_copy(update={"address": None, "volume": None, "owner": None})
+    await asyncio.to_thread(prepare, rest, environment)
 
 
 def bind_volume(machine: MachineContext, *, label: str, mount: str) -> None:
-    """Stands in for attach, format and mount: the volume's directory appears at its mount point.
+    """Stands in for format and mount: the volume's directory appears at its mount point.
 
     The directory goes by role and file system label, not by volume id: a new cloud gives new ids to the same data.
     """

@@ -33,8 +33,6 @@ class MachineContext:
     """What AWS clients on the machine read: endpoint, region, credentials."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """machine.env and MESH_ROOT."""
-    attached_volumes: set[str] = field(default_factory=set)
-    """Ids of volumes that are attached by now."""
 
     @property
     def root(self) -> Path:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -38,14 +38,13 @@ class HostPaths:
 class MachineHost:
     """Lives in one event loop, whose thread must outlive the machines: their processes end with the thread that started them."""
 
-    def __init__(self, source: InstanceSource, paths: HostPaths, *, region: str, cloud: Mapping[str, str]) -> None:
-        """`cloud` is the environment by which the machines' AWS clients find the cloud."""
+    def __init__(self, source: InstanceSource, paths: HostPaths, *, cloud: Callable[[str], Mapping[str, str]]) -> None:
+        """`cloud` gives the environment by which AWS clients on the machines of a region find the cloud."""
         self.version = 0
         """Grows with every change that `status` shows."""
         self._source = source
         self._paths = paths
-        self._region = region
-        self._cloud = dict(cloud)
+        self._cloud = cloud
         self._records = ProcessRecords(paths.processes)
         self._machines: dict[str, Machine] = {}
         self._resting: set[str] = set()
@@ -125,9 +124,9 @@ class MachineHost:
             directory=self._paths.machines / instance.id,
             volume_directory=self._paths.volumes,
             records=self._records,
-            cloud=self._cloud,
+            cloud=self._cloud(instance.region),
         )
-        return Machine(instance, context, region=self._region, changed=self._notify)
+        return Machine(instance, context, changed=self._notify)
 
     async def _remove(self, machine: Machine) -> None:
         await machine.kill()

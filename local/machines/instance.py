@@ -6,13 +6,6 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 
-class AttachedVolume(Protocol):
-    """A volume as attached to an instance."""
-
-    @property
-    def id(self) -> str: ...
-
-
 class Instance(Protocol):
     """One EC2 instance: identity, state, place and user data."""
 
@@ -23,7 +16,15 @@ class Instance(Protocol):
     def state(self) -> str: ...
 
     @property
-    def private_address(self) -> IPv4Address: ...
+    def private_address(self) -> IPv4Address:
+        """The primary one, which cloud-init knows."""
+
+    @property
+    def address(self) -> IPv4Address:
+        """Where the machine is reached: its fixed address where it has one."""
+
+    @property
+    def region(self) -> str: ...
 
     @property
     def zone(self) -> str: ...
@@ -39,9 +40,6 @@ class Instance(Protocol):
 
     @property
     def elastic_addresses(self) -> Sequence[IPv4Address]: ...
-
-    @property
-    def volumes(self) -> Sequence[AttachedVolume]: ...
 
 
 class InstanceSource(Protocol):

@@ -44,10 +44,9 @@ class MachineStatus:
 class Machine:
     """Boots when told, then looks after itself until it is stopped or killed."""
 
-    def __init__(self, instance: Instance, context: MachineContext, *, region: str, changed: Callable[[], None]) -> None:
+    def __init__(self, instance: Instance, context: MachineContext, *, changed: Callable[[], None]) -> None:
         self.context = context
         self._instance = instance
-        self._region = region
         self._changed = changed
         self._runners: dict[str, ServiceRunner] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -67,9 +66,8 @@ class Machine:
         self._changed()
 
     def follow(self, instance: Instance) -> None:
-        """Takes over what may change in an instance's life: its elastic addresses and volumes."""
+        """Takes over what may change in an instance's life: its elastic addresses."""
         self._instance = instance
-        self.context.attached_volumes.update(volume.id for volume in instance.volumes)
 
     async def stop(self, limit: timedelta) -> None:
         """Ends all services as a shutdown would: as Compose does, before what they depend on, each with its grace and at most `limit`."""
@@ -95,7 +93,7 @@ class Machine:
             role=self._instance.role,
             service=self._instance.service,
             zone=self._instance.zone,
-            address=str(self._instance.private_address),
+            address=str(self._instance.address),
             health=health,
             detail=detail,
             elastic_addresses=tuple(str(address) for address in self._instance.elastic_addresses),
@@ -107,7 +105,7 @@ class Machine:
             instance_id=self._instance.id,
             address=str(IPv4Address(self._instance.private_address)),
             zone=self._instance.zone,
-            region=self._region,
+            region=self._instance.region,
         )
         root = self.context.root
         read_user_data(self._instance.user_data, facts).write(root)

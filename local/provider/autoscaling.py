@@ -123,13 +123,17 @@ def _asks_for_refresh(call: Call) -> bool:
 
 
 def _start_refresh(call: Call) -> None:
-    """The real provider returns when the refresh has started, too."""
+    """The real provider returns when the refresh has started, too; one that still runs is cancelled for it."""
     refresh = call.inputs["instanceRefresh"]
     preferences = boto(refresh.get("preferences", {}))
     for name in ("InstanceWarmup", "CheckpointDelay", "MinHealthyPercentage", "MaxHealthyPercentage"):
         if name in preferences:
             preferences[name] = int(preferences[name])
-    call.client("autoscaling").start_instance_refresh(
+    asg = call.client("autoscaling")
+    running = asg.describe_instance_refreshes(AutoScalingGroupName=call.id, MaxRecords=1)["InstanceRefreshes"]
+    if running and running[0]["Status"] == "InProgress":
+        asg.cancel_instance_refresh(AutoScalingGroupName=call.id)
+    asg.start_instance_refresh(
         AutoScalingGroupName=call.id, Strategy=refresh["strategy"], **({"Preferences": preferences} if preferences else {})
     )
 

@@ -108,6 +108,8 @@ def _record_set(inputs: Properties) -> dict[str, Any]:
         record["MultiValueAnswer"] = inputs["multivalueAnswerRoutingPolicy"]
     if inputs.get("weightedRoutingPolicies"):
         record["Weight"] = int(inputs["weightedRoutingPolicies"][0]["weight"])
+    if inputs.get("latencyRoutingPolicies"):
+        record["Region"] = inputs["latencyRoutingPolicies"][0]["region"]
     return record
 
 

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from local.provider.ec2 import ec2_row, tag_specification
-from local.provider.row import Call, Properties
+from local.provider.row import Call, Found, Properties, Row
 
 
 def _create_vpc(call: Call) -> str:
@@ -203,18 +203,16 @@ def _peering_outputs(_: Call, peering: dict[str, Any]) -> Properties | None:
 
 
 def _accept_peering(call: Call) -> str:
-    """The connection of the other side takes a moment to show in this region."""
+    """The connection of the other side takes a moment to show in this region. One that is active was accepted by a killed run."""
     ec2, peering_id = call.client("ec2"), str(call.inputs["vpcPeeringConnectionId"])
     deadline = time.monotonic() + 10
-    while not ec2.describe_vpc_peering_connections(Filters=[{"Name": "vpc-peering-connection-id", "Values": [peering_id]}])[
-        "VpcPeeringConnections"
-    ]:
+    while not (found := ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[peering_id])["VpcPeeringConnections"]):
         if time.monotonic() > deadline:
             raise ValueError(
                 f"vpcPeeringConnectionId {peering_id}: no such peering connection in {call.region}; set peerRegion on its requester"
             )
         time.sleep(0.1)
-    if call.inputs.get("autoAccept"):
+    if call.inputs.get("autoAccept") and found[0]["Status"]["Code"] != "active":
         ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=peering_id)
     if call.inputs.get("tags"):
         ec2.create_tags(Resources=[peering_id], Tags=[{"Key": key, "Value": value} for key, value in call.inputs["tags"].items()])
@@ -225,7 +223,38 @@ def _keep(_: Call) -> None:
     """Removing an accepter leaves the connection to its requester, as the real provider does."""
 
 
+def _create_reservation(call: Call) -> str:
+    made = call.client("ec2").create_subnet_cidr_reservation(
+        Cidr=call.inputs["cidrBlock"], **call.given("subnetId", "reservationType", "description")
+    )
+    return str(made["SubnetCidrReservation"]["SubnetCidrReservationId"])
+
+
+def _reservations(call: Call) -> list[dict[str, Any]]:
+    found = call.client("ec2").get_subnet_cidr_reservations(SubnetId=call.inputs["subnetId"])
+    return list(found["SubnetIpv4CidrReservations"])
+
+
+def _read_reservation(call: Call) -> Properties | None:
+    there = any(item["SubnetCidrReservationId"] == call.id for item in _reservations(call))
+    return {"ownerId": call.account} if there else None
+
+
+def _find_reservation(call: Call) -> list[Found]:
+    alike = (call.inputs["cidrBlock"], call.inputs["reservationType"])
+    return [
+        Found(item["SubnetCidrReservationId"], None) for item in _reservations(call) if (item["Cidr"], item["ReservationType"]) == alike
+    ]
+
+
 ROWS = (
+    Row(
+        token="aws:ec2/subnetCidrReservation:SubnetCidrReservation",
+        create=_create_reservation,
+        read=_read_reservation,
+        delete=lambda call: call.client("ec2").delete_subnet_cidr_reservation(SubnetCidrReservationId=call.id),
+        find=_find_reservation,
+    ),
     ec2_row(
         "aws:ec2/vpc:Vpc",
         "vpc",

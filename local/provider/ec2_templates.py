@@ -1,4 +1,4 @@
-"""The row of launch templates, and the limit of user data that instances share with them."""
+"""The row of launch templates, with EC2's limit of user data."""
 
 import base64
 import binascii
@@ -67,20 +67,20 @@ def _template_outputs(call: Call, template: dict[str, Any]) -> Properties:
 
 
 def _check_template(inputs: Properties) -> list[Failure]:
-    return user_data_failures("userData", inputs["userData"], encoded=True) if isinstance(inputs.get("userData"), str) else []
-
-
-def user_data_failures(name: str, value: str, *, encoded: bool) -> list[Failure]:
+    """Counts what EC2 counts: the bytes before base64."""
+    value = inputs.get("userData")
+    if not isinstance(value, str):
+        return []
     try:
-        size = len(base64.b64decode(value, validate=True) if encoded else value.encode())
+        size = len(base64.b64decode(value, validate=True))
     except binascii.Error:
-        return [Failure(name, f"{name} is not base64, which EC2 expects here; encode it (base64.b64encode)")]
+        return [Failure("userData", "userData is not base64, which EC2 expects here; encode it (base64.b64encode)")]
     if size <= MAX_USER_DATA:
         return []
     return [
         Failure(
-            name,
-            f"{name} is {size} bytes; EC2 takes at most {MAX_USER_DATA} (before base64). "
+            "userData",
+            f"userData is {size} bytes; EC2 takes at most {MAX_USER_DATA} (before base64). "
             "Compress its files (encoding gz+b64) or fetch them from S3 at boot",
         )
     ]

@@ -82,8 +82,7 @@ class Engine:
         row = self.row(urn)
         self._note(urn, resource_id)
         found = changes(old, new)
-        forcing = row.replace | row.replace_if(new)
-        replaces = [change.path for change in found if row.update is None or change.root in forcing]
+        replaces = [change.path for change in found if row.update is None or change.root in row.replace]
         renewal = row.renewal(state) if row.renewal else None
         if renewal:
             replaces.append(renewal)

@@ -85,10 +85,6 @@ def no_failures(_: Properties) -> list[Failure]:
     return []
 
 
-def _none(_: Properties) -> set[str]:
-    return set()
-
-
 def _as_given(inputs: Properties) -> Properties:
     return inputs
 
@@ -111,8 +107,6 @@ class Row:
     prepare: Callable[[Properties], Properties] = _as_given
     """Adds inputs that the program cannot know (a hash of files), before anything is compared."""
     replace: frozenset[str] = frozenset()
-    replace_if: Callable[[Properties], set[str]] = _none
-    """Further inputs that replace, for a resource whose own inputs decide it."""
     volatile: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Output -> inputs whose change makes it unknown in a preview; `ANY` stands for every input."""
     preview: Callable[[Properties], Properties] | None = None

@@ -41,7 +41,7 @@ class Verdict:
 
 
 def reach(vpc: Vpc, caller: Place, callee: Place, port: int) -> Verdict:
-    """Can `caller` open a TCP connection to `port` of `callee`? One of the two at least is in the VPC."""
+    """Can `caller` open a TCP connection to `port` of `callee`? One of the two at least is in a VPC that was read."""
     steps: list[Step] = []
     if caller.subnet:
         steps.append(_group(vpc, caller, callee, port, egress=True))
@@ -77,6 +77,9 @@ def _way_out(vpc: Vpc, caller: Place, callee: Place, port: int) -> Iterator[Step
         yield Step(passes=False, rule=f"{target} of {table.name} to {callee.name}")
     elif route.kind == "internet" and not caller.is_public:
         yield Step(passes=False, rule=f"no public address of {caller.name}, which {table.name} sends to internet gateway {route.target}")
+    elif _abroad(caller, callee) and not _joins(vpc, route, caller, callee):
+        # A private address that no peering leads to is nowhere on the internet.
+        yield Step(passes=False, rule=f"no active peering of {table.name} to {callee.name}, only {route.kind} route to {route.target}")
     else:
         yield Step(passes=True, rule=f"{route.kind} route of {table.name}")
     if route is not None and route.kind == "nat":
@@ -102,15 +105,26 @@ def _way_in(vpc: Vpc, caller: Place, callee: Place, port: int) -> Iterator[Step]
     if caller.subnet == subnet:
         return
     route, table = _route(vpc, subnet, caller)
-    wanted = "local" if caller.subnet else "internet"
-    if route is None or route.kind != wanted:
+    wanted = "peering" if _abroad(caller, callee) else "local" if caller.subnet else "internet"
+    if route is None or route.kind != wanted or (wanted == "peering" and not _joins(vpc, route, caller, callee)):
         found = f", only by {route.kind} route" if route else ""
-        yield Step(passes=False, rule=f"no {wanted} route of {table.name} to {caller.name}{found}")
+        missing = f"no active peering of {table.name}" if wanted == "peering" else f"no {wanted} route of {table.name}"
+        yield Step(passes=False, rule=f"{missing} to {caller.name}{found}")
     elif wanted == "internet" and not callee.is_public:
         yield Step(passes=False, rule=f"no public address of {callee.name} for internet gateway {route.target}")
     else:
         yield Step(passes=True, rule=f"{route.kind} route of {table.name}")
     yield from _acl(vpc, subnet, caller, request=(port, port), reply=EPHEMERAL, outward=False)
+
+
+def _abroad(caller: Place, callee: Place) -> bool:
+    """Whether both are in a VPC, but not in the same one."""
+    return bool(caller.subnet and callee.subnet and caller.vpc != callee.vpc)
+
+
+def _joins(vpc: Vpc, route: VpcRoute, caller: Place, callee: Place) -> bool:
+    """Whether a route leads over an active peering of just these two VPCs."""
+    return route.kind == "peering" and vpc.peerings.get(route.target) == frozenset({caller.vpc, callee.vpc})
 
 
 def _acl(vpc: Vpc, subnet: str, peer: Place, *, request: tuple[int, int], reply: tuple[int, int], outward: bool) -> list[Step]:

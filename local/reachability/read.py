@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from local.reachability.vpc import ALL_PORTS, Acl, AclEntry, GroupRule, Place, Route, RouteTable, Vpc
-from model.contract import TAG_SERVICE
+from model.contract import TAG_ADDRESS, TAG_SERVICE
 
 TCP = ("tcp", "6", "-1")
 """Protocols of rules that let TCP through, by name, by number, and all of them."""
@@ -30,6 +30,7 @@ def read_vpc(ec2: Any, vpc_id: str) -> Vpc:
         id=vpc_id,
         networks=tuple(IPv4Network(block["CidrBlock"]) for block in vpc["CidrBlockAssociationSet"]),
         places=(*_machines(ec2, of_vpc), *_interfaces(ec2, endpoints), *_services(endpoints, tables)),
+        peerings=_peerings(_all(ec2, "describe_vpc_peering_connections", "VpcPeeringConnections")),
         group_names={group["GroupId"]: _name(group, "GroupName") for group in groups},
         rules=tuple(_rule(rule) for rule in rules if rule["GroupId"] in group_ids and rule["IpProtocol"] in TCP and "CidrIpv6" not in rule),
         acls=_acls(_all(ec2, "describe_network_acls", "NetworkAcls", Filters=of_vpc)),
@@ -61,8 +62,9 @@ def _machines(ec2: Any, of_vpc: list[dict[str, Any]]) -> list[Place]:
         Place(
             name=_tags(instance).get(TAG_SERVICE, instance["InstanceId"]),
             id=instance["InstanceId"],
-            address=IPv4Address(instance["PrivateIpAddress"]),
+            address=IPv4Address(_tags(instance).get(TAG_ADDRESS) or instance["PrivateIpAddress"]),
             subnet=instance["SubnetId"],
+            vpc=instance["VpcId"],
             groups=frozenset(group["GroupId"] for group in instance["SecurityGroups"]),
             is_public=bool(instance.get("PublicIpAddress")),
         )
@@ -84,6 +86,7 @@ def _interfaces(ec2: Any, endpoints: list[dict[str, Any]]) -> list[Place]:
             id=interface["NetworkInterfaceId"],
             address=IPv4Address(interface["PrivateIpAddress"]),
             subnet=interface["SubnetId"],
+            vpc=interface["VpcId"],
             groups=frozenset(group["GroupId"] for group in endpoint["Groups"]),
             listens_only=True,
         )
@@ -111,6 +114,14 @@ def _services(endpoints: list[dict[str, Any]], tables: list[dict[str, Any]]) -> 
         for endpoint in endpoints
         if endpoint["VpcEndpointType"] == "Gateway"
     ]
+
+
+def _peerings(connections: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
+    return {
+        one["VpcPeeringConnectionId"]: frozenset({one["RequesterVpcInfo"]["VpcId"], one["AccepterVpcInfo"]["VpcId"]})
+        for one in connections
+        if one["Status"]["Code"] == "active"
+    }
 
 
 def _short(service: str) -> str:
@@ -170,7 +181,7 @@ def _tables(tables: list[dict[str, Any]], subnets: list[str], endpoints: set[str
 
 def _route(route: Mapping[str, Any], endpoints: set[str]) -> Route:
     cidr, gateway = route.get("DestinationCidrBlock"), str(route.get("GatewayId") or "")
-    nat = str(route.get("NatGatewayId") or "")
+    nat, peering = str(route.get("NatGatewayId") or ""), str(route.get("VpcPeeringConnectionId") or "")
     network = IPv4Network(cidr) if cidr else None
     prefix_list = route.get("DestinationPrefixListId")
     if route.get("State") == "blackhole":
@@ -183,4 +194,6 @@ def _route(route: Mapping[str, Any], endpoints: set[str]) -> Route:
         return Route(kind="internet", target=gateway, network=network)
     if nat:
         return Route(kind="nat", target=nat, network=network)
+    if peering:
+        return Route(kind="peering", target=peering, network=network)
     return Route(kind="other", target=gateway or "?", network=network, prefix_list=prefix_list)

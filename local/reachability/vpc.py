@@ -1,7 +1,7 @@
-"""A VPC as far as it decides who reaches whom: places, security groups, network ACLs, route tables."""
+"""A VPC as far as it decides who reaches whom: places, security groups, network ACLs, route tables, peerings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
@@ -18,7 +18,9 @@ class Place:
     """Id of the instance, interface or endpoint."""
     address: IPv4Address
     subnet: str | None = None
-    """Id of its subnet; places outside the VPC have none."""
+    """Id of its subnet; places outside the VPCs have none."""
+    vpc: str | None = None
+    """Id of its VPC."""
     groups: frozenset[str] = frozenset()
     """Ids of its security groups."""
     is_public: bool = False
@@ -76,8 +78,8 @@ class Acl:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    kind: Literal["local", "internet", "nat", "endpoint", "blackhole", "other"]
-    """`other`: peerings, appliances and what else no mesh of ours has; nothing is taken to pass there."""
+    kind: Literal["local", "internet", "nat", "endpoint", "peering", "blackhole", "other"]
+    """`other`: appliances and what else no mesh of ours has; nothing is taken to pass there."""
     target: str
     network: IPv4Network | None = None
     prefix_list: str | None = None
@@ -92,7 +94,7 @@ class RouteTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Vpc:
-    """What was read of a VPC."""
+    """What was read of a VPC, or of several that are peered (`together`)."""
 
     id: str
     networks: tuple[IPv4Network, ...]
@@ -107,6 +109,8 @@ class Vpc:
     subnet_names: Mapping[str, str]
     nat_subnets: Mapping[str, str]
     """NAT gateway that is available and has a public address -> its subnet."""
+    peerings: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Peering connection that is active -> the two VPCs that it joins."""
 
     def internet(self) -> list[Place]:
         """`INTERNET` and one place for each range that a rule or an ACL singles out of it."""
@@ -123,3 +127,22 @@ class Vpc:
         ranges += [entry.ports for acl in self.acls.values() for entry in acl.entries]
         starts = {1, *(first for first, _ in ranges), *(last + 1 for _, last in ranges)}
         return sorted(port for port in starts if 1 <= port <= ALL_PORTS[1])
+
+
+def together(first: Vpc, *others: Vpc) -> Vpc:
+    """Several VPCs as one world, in which places of different VPCs meet by peering alone; it goes by the first one's id."""
+    if not others:
+        return first
+    other = together(*others)
+    return Vpc(
+        id=first.id,
+        networks=(*first.networks, *other.networks),
+        places=(*first.places, *other.places),
+        group_names={**first.group_names, **other.group_names},
+        rules=(*first.rules, *other.rules),
+        acls={**first.acls, **other.acls},
+        tables={**first.tables, **other.tables},
+        subnet_names={**first.subnet_names, **other.subnet_names},
+        nat_subnets={**first.nat_subnets, **other.nat_subnets},
+        peerings={**first.peerings, **other.peerings},
+    )

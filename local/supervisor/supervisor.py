@@ -7,6 +7,7 @@ import signal
 import uuid
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from ipaddress import IPv4Network
 from typing import Any
@@ -47,7 +48,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         self._cloud.start()
         paths = HostPaths(machines=self._state.machines, volumes=self._state.volumes, processes=self._state.processes)
-        self._host = MachineHost(self._cloud, paths, region=self._region, cloud=cloud_environment(self._cloud.url, self._region))
+        self._host = MachineHost(self._cloud, paths, cloud=partial(cloud_environment, self._cloud.url))
         for leftover in await self._host.start():
             log.warning("event=ended_leftover machine=%s service=%s pid=%d", leftover.machine, leftover.service, leftover.pid)
         self._identity = SupervisorIdentity(

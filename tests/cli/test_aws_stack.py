@@ -39,8 +39,8 @@ def test_health_is_what_ec2_and_the_group_say(state: str, check: str, group: tup
     assert state in detail
 
 
-def facts(stack: str) -> dict[str, str]:
-    return {"stack": stack, "role": "edge", "service": "edge"}
+def facts(stack: str) -> list["TagTypeDef"]:
+    return [{"Key": f"mesh:{key}", "Value": value} for key, value in {"stack": stack, "role": "edge", "service": "edge"}.items()]
 
 
 @pytest.mark.components
@@ -51,24 +51,27 @@ def test_machines_come_from_ec2_by_the_stacks_tag(monkeypatch: pytest.MonkeyPatc
         settings = cloud_environment(cloud.url, REGION)
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
-        ec2 = boto3.client("ec2", region_name=REGION)
-        vpc = ec2.create_vpc(CidrBlock="127.77.0.0/16")["Vpc"]["VpcId"]
-        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="127.77.0.0/20", AvailabilityZone=f"{REGION}a")["Subnet"]["SubnetId"]
-        for stack in ("dev", "prod"):
-            tags: list[TagTypeDef] = [{"Key": f"mesh:{key}", "Value": value} for key, value in facts(stack).items()]
-            ec2.run_instances(
-                ImageId="ami-00000000",
-                MinCount=1,
-                MaxCount=1,
-                SubnetId=subnet,
-                TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
-            )
+        for region, stacks in ((REGION, ("dev", "prod")), ("us-west-2", ("dev",)), ("us-west-1", ("dev",))):
+            ec2 = boto3.client("ec2", region_name=region)
+            vpc = ec2.create_vpc(CidrBlock="127.77.0.0/16")["Vpc"]["VpcId"]
+            subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="127.77.0.0/20", AvailabilityZone=f"{region}a")["Subnet"]["SubnetId"]
+            for stack in stacks:
+                ec2.run_instances(
+                    ImageId="ami-00000000",
+                    MinCount=1,
+                    MaxCount=1,
+                    SubnetId=subnet,
+                    TagSpecifications=[{"ResourceType": "instance", "Tags": facts(stack)}],
+                )
         with AwsStack.open("dev", settings) as aws:
             (machine,) = aws.machines()
+            aws.file.mesh["edge"]["outer"] = [{"region": "us-west-2", "cidr": "10.30.0.0/16", "ami": "ami-0123456789abcdef0"}]
+            both = aws.machines()
     finally:
         cloud.stop()
     assert (machine.role, machine.service, machine.zone) == ("edge", "edge", f"{REGION}a")
     assert machine.address.startswith("127.77.")
+    assert [one.zone for one in both] == [f"{REGION}a", "us-west-2a"]
 
 
 def test_the_callers_settings_hold_only_inside(monkeypatch: pytest.MonkeyPatch) -> None:

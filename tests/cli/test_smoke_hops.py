@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cli.smoke import fronts_of
 from cli.smoke_hops import arrows, hops_of, machines_passed, passed
 from model.read import read_mesh
 from model.spec import MeshSpec
@@ -32,7 +33,16 @@ def test_the_grpc_service_is_asked_to_query_the_database(mesh: MeshSpec) -> None
 def test_each_hop_is_named_once_and_in_order() -> None:
     body = {"via": [EDGE, CALLER], "next": {"via": [CALLER, CALLEE], "database_version": VERSION}}
     assert machines_passed(body) == [EDGE, CALLER, CALLEE, "PostgreSQL 18.0"]
-    assert passed(body, "service-1", ["grpc-1", "postgres"])
+    assert passed(body, ["edge"], "service-1", ["grpc-1", "postgres"])
+
+
+def test_a_request_to_an_outer_edge_passes_an_edge_of_the_mesh_too() -> None:
+    assert fronts_of({"edgeUrls": ["https://a"], "outerEdgeUrls": {"us-east-1": ["https://b"]}}) == {
+        "https://a": ("edge",),
+        "https://b": ("us-east-1", "edge"),
+    }
+    assert passed({"via": ["outer-edge/us-east-1/i-0", EDGE, CALLER]}, ("us-east-1", "edge"), "service-1", [])
+    assert not passed({"via": [EDGE, CALLER]}, ("us-east-1", "edge"), "service-1", [])
 
 
 @pytest.mark.parametrize(
@@ -46,4 +56,4 @@ def test_each_hop_is_named_once_and_in_order() -> None:
     ],
 )
 def test_an_answer_that_misses_a_hop_or_the_database_does_not_pass(body: dict[str, Any]) -> None:
-    assert not passed(body, "service-1", ["grpc-1", "postgres"])
+    assert not passed(body, ["edge"], "service-1", ["grpc-1", "postgres"])

@@ -34,9 +34,24 @@ def test_a_stack_runs_here_on_loopback_and_without_a_kms_key(repo: Path) -> None
         "config": {
             "aws:region": "eu-west-1",
             "envoy-mesh:local": True,
-            "envoy-mesh:mesh": {"network": {"cidr": "127.9.0.0/16", "zones": 2}, "machines": {"images": {"envoy": "1.40"}}},
+            "envoy-mesh:mesh": {"network": {"cidr": "127.9.0.0/17", "zones": 2}, "machines": {"images": {"envoy": "1.40"}}},
         }
     }
+
+
+def test_outer_regions_get_pieces_of_the_upper_half_and_elastic_addresses_keep_the_last_one(repo: Path) -> None:
+    outer = [{"region": f"eu-west-{number}", "cidr": "10.0.0.0/20"} for number in range(1, 8)]
+    mesh = {"network": {"cidr": "10.20.0.0/16"}, "edge": {"outer": outer}}
+    (repo / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": {"envoy-mesh:mesh": mesh}}))
+    placed = localized(read_stack_file(repo, "dev"), IPv4Network("127.9.0.0/16")).mesh
+    ranges = [IPv4Network(item["cidr"]) for item in (placed["network"], *placed["edge"]["outer"])]
+    assert [str(one) for one in ranges[:3]] == ["127.9.0.0/17", "127.9.128.0/20", "127.9.144.0/20"]
+    assert [item["region"] for item in placed["edge"]["outer"]] == [item["region"] for item in outer]
+    assert not any(one.overlaps(IPv4Network("127.9.240.0/20")) for one in ranges)
+    outer.append({"region": "us-east-1"})
+    (repo / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": {"envoy-mesh:mesh": mesh}}))
+    with pytest.raises(Stop, match="8 regions; one machine's addresses have room for 7"):
+        localized(read_stack_file(repo, "dev"), IPv4Network("127.9.0.0/16"))
 
 
 def test_the_repositorys_own_files_are_not_touched(repo: Path) -> None:

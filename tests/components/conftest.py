@@ -151,9 +151,17 @@ def dev() -> Program:
 
 @pytest.fixture(scope="session")
 def unrouted() -> Program:
-    """The dev stack without NAT and with a public zone: the parts that dev itself has not."""
+    """The dev stack without NAT and with a public zone: parts that dev itself has not."""
     config = stack_config("dev")
     config["envoy-mesh:mesh"]["network"]["nat"] = "none"
+    return run_program({**config, "envoy-mesh:publicZone": "Z0123456789ABCDEFGHIJ"})
+
+
+@pytest.fixture(scope="session")
+def outer() -> Program:
+    """The dev stack with outer edges and a public zone."""
+    config = stack_config("dev")
+    config["envoy-mesh:mesh"]["edge"]["outer"] = [{"region": "us-east-1", "cidr": "10.40.0.0/16", "ami": "ami-0fedcba9876543210"}]
     return run_program({**config, "envoy-mesh:publicZone": "Z0123456789ABCDEFGHIJ"})
 
 

@@ -23,7 +23,7 @@ UNTAGGED = {
     "aws:autoscaling/policy:Policy",
     "aws:ec2/route:Route",
     "aws:ec2/routeTableAssociation:RouteTableAssociation",
-    "aws:ec2/volumeAttachment:VolumeAttachment",
+    "aws:ec2/subnetCidrReservation:SubnetCidrReservation",
     "aws:iam/rolePolicy:RolePolicy",
     "aws:route53/record:Record",
     "aws:s3/bucketObjectv2:BucketObjectv2",  # ten tags at most, and it belongs to its bucket
@@ -76,13 +76,13 @@ def test_every_output_is_annotated_and_documented(name: str) -> None:
     assert inspect.getdoc(COMPONENTS[name])
 
 
-def test_every_component_is_in_the_program_under_its_own_type(dev: Any, unrouted: Any) -> None:
-    declared = {resource.type for program in (dev, unrouted) for resource in program.resources if not resource.custom}
+def test_every_component_is_in_the_program_under_its_own_type(dev: Any, unrouted: Any, outer: Any) -> None:
+    declared = {resource.type for program in (dev, unrouted, outer) for resource in program.resources if not resource.custom}
     expected = {f"mesh:{name.split('.')[0]}:{name.split('.')[1]}" for name in COMPONENTS}
     assert declared == expected
 
 
-@pytest.fixture(params=["dev", "unrouted"])
+@pytest.fixture(params=["dev", "unrouted", "outer"])
 def program(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 
@@ -117,8 +117,16 @@ def test_every_taggable_resource_says_its_stack(program: Any) -> None:
 def test_a_group_tags_the_machines_that_it_launches(program: Any) -> None:
     for group in program.of("aws:autoscaling/group:Group"):
         tags = {tag["key"]: tag["value"] for tag in group.inputs["tags"] if tag["propagateAtLaunch"]}
-        service = group.name.removesuffix("-group")
-        assert tags == {"Name": f"dev-{service}", "mesh:stack": "dev", "mesh:role": "service", "mesh:service": service}
+        name = group.name.removesuffix("-group")
+        assert (tags["Name"], tags["mesh:stack"]) == (f"dev-{name}", "dev")
+        assert {"mesh:role", "mesh:service"} <= set(tags)
+
+
+def test_what_a_template_makes_with_a_machine_is_tagged_as_it(program: Any) -> None:
+    """IAM lets a machine's agent change what has its stack's and its role's tags."""
+    for template in program.of("aws:ec2/launchTemplate:LaunchTemplate"):
+        tagged = {one["resourceType"]: one["tags"] for one in template.inputs["tagSpecifications"]}
+        assert tagged == dict.fromkeys(("volume", "network-interface"), template.inputs["tags"])
 
 
 def test_physical_names_are_pulumis_own(program: Any) -> None:

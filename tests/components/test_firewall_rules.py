@@ -40,6 +40,7 @@ service-web   database      5432
 service-api   database      5432
 envoy         control-plane 18000
 control-plane envoy         9902
+control-plane control-plane 18001
 monitoring    envoy         9902
 monitoring    control-plane 18001
 monitoring    service-web   8000
@@ -104,7 +105,7 @@ def many(count: int) -> dict[str, Any]:
 
 
 def test_more_services_do_not_give_the_control_plane_more_rules() -> None:
-    assert sum(rule.callee == "control-plane" for rule in rules(mesh(services=many(40), database=None))) == 2
+    assert sum(rule.callee == "control-plane" for rule in rules(mesh(services=many(40), database=None))) == 3
 
 
 def test_a_group_with_too_many_rules_is_refused_by_name() -> None:

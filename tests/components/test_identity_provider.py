@@ -29,9 +29,9 @@ def own_parameters(program: Any) -> set[str]:
 def test_the_issuer_is_one_fixed_machine_with_its_secrets_in_ssm(dev: Any) -> None:
     assert own_parameters(dev) == {f"{LOGIN}/{item}" for item in ("cookie-key", "client-secret", "password", "signing-key")}
     assert {parameter.inputs["type"] for parameter in dev.of(PARAMETER)} == {"SecureString"}
-    machine = dev.one("aws:ec2/instance:Instance", "identity-instance")
-    assert machine.inputs["tags"]["mesh:role"] == "identity"
-    assert machine.delete_before_replace
+    group = dev.one("aws:autoscaling/group:Group", "identity-group")
+    tags = {tag["key"]: tag["value"] for tag in group.inputs["tags"]}
+    assert (tags["mesh:role"], tags["mesh:address"]) == ("identity", "10.20.56.11")
 
 
 def test_each_role_reads_only_what_is_its_own(dev: Any) -> None:

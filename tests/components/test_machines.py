@@ -1,17 +1,22 @@
 """What moto holds of the machines: identity, place, fences, disks, and how they are replaced. It proves no boot."""
 
 import base64
+import gzip
 import json
+from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 from components.certificates import fingerprint
 
 pytestmark = pytest.mark.components
 
-INSTANCE = "aws:ec2/instance:Instance"
+TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
+GROUP = "aws:autoscaling/group:Group"
+FIXED = ("control-plane", "database", "monitoring", "identity")
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +41,26 @@ def of_role(machines: list[dict[str, Any]], role: str) -> list[dict[str, Any]]:
 def group_names(ec2: Any, ids: list[str]) -> set[str]:
     groups = ec2.describe_security_groups(GroupIds=ids)["SecurityGroups"]
     return {tags_of(group)["Name"].removeprefix("dev-") for group in groups}
+
+
+def user_data_of(template: Any) -> str:
+    return base64.b64decode(template.inputs["userData"]).decode()
+
+
+def files_of(user_data: str) -> dict[str, str]:
+    """What cloud-init writes, by path."""
+    entries = yaml.safe_load(user_data.split("\n", 1)[1])["write_files"]
+    return {
+        entry["path"]: gzip.decompress(base64.b64decode(entry["content"])).decode() if "encoding" in entry else entry["content"]
+        for entry in entries
+    }
+
+
+def task_of(deployment: Any, template: str) -> dict[str, Any]:
+    """The task of a machine's agent."""
+    text = files_of(user_data_of(deployment.program.one(TEMPLATE, template)))["/etc/mesh/agent.json"]
+    task: dict[str, Any] = json.loads(text)
+    return task
 
 
 def test_every_box_of_the_picture_is_there(machines: list[dict[str, Any]]) -> None:
@@ -65,13 +90,17 @@ def test_edges_stand_in_the_zones_in_turn_and_in_public_subnets(machines: list[d
     [("control-plane", "10.20.24.4"), ("control-plane", "10.20.56.4"), ("database", "10.20.24.12"), ("monitoring", "10.20.56.13")],
 )
 def test_fixed_machines_have_the_address_that_the_plan_gives_them(machines: list[dict[str, Any]], role: str, address: str) -> None:
-    assert address in {machine["PrivateIpAddress"] for machine in of_role(machines, role)}
+    assert address in {tags_of(machine)["mesh:address"] for machine in of_role(machines, role)}
 
 
-def test_a_fixed_machines_interface_is_not_the_instances_own(ec2: Any, machines: list[dict[str, Any]], deployment: Any) -> None:
-    interface = deployment.id_of("aws:ec2/networkInterface:NetworkInterface", "database-interface")
-    (machine,) = of_role(machines, "database")
-    assert [nic["NetworkInterfaceId"] for nic in machine["NetworkInterfaces"]] == [interface]
+def test_what_ec2_gives_a_fixed_machine_is_none_of_the_addresses_that_are_claimed(machines: list[dict[str, Any]]) -> None:
+    fixed = [machine for role in FIXED for machine in of_role(machines, role)]
+    assert len(fixed) == 5
+    for machine in fixed:
+        claimed, primary = ip_address(tags_of(machine)["mesh:address"]), ip_address(machine["PrivateIpAddress"])
+        head = ip_network(f"{claimed}/28", strict=False)
+        assert primary not in head
+        assert primary in ip_network(f"{claimed}/24", strict=False)
 
 
 def test_machines_have_the_groups_of_their_kind(ec2: Any, machines: list[dict[str, Any]]) -> None:
@@ -88,47 +117,17 @@ def test_machines_have_the_groups_of_their_kind(ec2: Any, machines: list[dict[st
 
 
 def test_metadata_answers_need_a_token_and_do_not_leave_the_machine(deployment: Any) -> None:
-    asked = [machine.inputs["metadataOptions"] for machine in deployment.program.of(INSTANCE)]
-    asked += [template.inputs["metadataOptions"] for template in deployment.program.of("aws:ec2/launchTemplate:LaunchTemplate")]
+    asked = [template.inputs["metadataOptions"] for template in deployment.program.of(TEMPLATE)]
+    assert len(asked) == 10
     assert all(options["httpTokens"] == "required" and options["httpPutResponseHopLimit"] == 1 for options in asked)
 
 
 def test_every_disk_is_encrypted(deployment: Any) -> None:
-    disks = [machine.inputs["rootBlockDevice"]["encrypted"] for machine in deployment.program.of(INSTANCE)]
-    disks += [volume.inputs["encrypted"] for volume in deployment.program.of("aws:ebs/volume:Volume")]
-    for template in deployment.program.of("aws:ec2/launchTemplate:LaunchTemplate"):
+    disks = [volume.inputs["encrypted"] for volume in deployment.program.of("aws:ebs/volume:Volume")]
+    for template in deployment.program.of(TEMPLATE):
         disks += [mapping["ebs"]["encrypted"] == "true" for mapping in template.inputs["blockDeviceMappings"]]
-    assert len(disks) == 7 + 2 + 3
+    assert len(disks) == 2 + 10
     assert all(disks)
-
-
-def test_changed_user_data_replaces_a_machine(deployment: Any) -> None:
-    assert all(machine.inputs["userDataReplaceOnChange"] for machine in deployment.program.of(INSTANCE))
-
-
-def test_fixed_machines_go_before_their_successors_come_and_edges_after(deployment: Any) -> None:
-    order = {machine.name: machine.delete_before_replace for machine in deployment.program.of(INSTANCE)}
-    assert order == {
-        "control-plane-0-instance": True,
-        "control-plane-1-instance": True,
-        "database-instance": True,
-        "monitoring-instance": True,
-        "identity-instance": True,
-        "edge-0-instance": False,
-        "edge-1-instance": False,
-    }
-
-
-def test_the_second_control_plane_waits_for_the_first(deployment: Any) -> None:
-    first, second = (deployment.program.one(INSTANCE, f"control-plane-{number}-instance") for number in (0, 1))
-    assert first.urn in second.dependencies
-    assert second.urn not in first.dependencies
-
-
-def test_each_edge_waits_for_the_one_before_it(deployment: Any) -> None:
-    first, second = (deployment.program.one(INSTANCE, f"edge-{number}-instance") for number in (0, 1))
-    assert first.urn in second.dependencies
-    assert second.urn not in first.dependencies
 
 
 def test_user_data_names_the_certificate_that_ssm_holds(deployment: Any) -> None:
@@ -136,16 +135,16 @@ def test_user_data_names_the_certificate_that_ssm_holds(deployment: Any) -> None
     for machine in ("edge/edge", "control-plane/control-plane", "database/postgres"):
         pem = ssm.get_parameter(Name=f"/envoy-mesh/dev/tls/{machine}/certificate", WithDecryption=True)["Parameter"]["Value"]
         role = machine.split("/")[0]
-        declared = [one for one in deployment.program.of(INSTANCE) if one.name.startswith(role)]
+        declared = [user_data_of(one) for one in deployment.program.of(TEMPLATE) if one.name.startswith(f"{role}-")]
         assert declared
-        assert all(f"# certificate {fingerprint(pem)}\n" in one.inputs["userData"] for one in declared)
+        assert all(f"# certificate {fingerprint(pem)}\n" in text for text in declared)
 
 
 def test_machines_wait_for_the_ways_out_the_rules_and_the_keys(deployment: Any) -> None:
     needed = {"aws:ec2/route:Route", "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule", "aws:ssm/parameter:Parameter"}
     types = {resource.urn: resource.type for resource in deployment.program.resources}
-    for machine in deployment.program.of(INSTANCE):
-        assert needed <= {types[urn] for urn in machine.dependencies if urn in types}
+    for group in deployment.program.of(GROUP):
+        assert needed <= {types[urn] for urn in group.dependencies if urn in types}
 
 
 def test_no_association_of_an_address_is_declared(deployment: Any) -> None:
@@ -162,33 +161,87 @@ def test_each_edge_knows_the_allocation_of_its_own_address(deployment: Any) -> N
 
 
 @pytest.mark.parametrize("role", ["database", "monitoring"])
-def test_a_data_volume_is_on_its_machine_in_its_own_zone(ec2: Any, machines: list[dict[str, Any]], deployment: Any, role: str) -> None:
+def test_a_data_volume_waits_for_its_machine_in_the_same_zone(ec2: Any, machines: list[dict[str, Any]], deployment: Any, role: str) -> None:
     volume = deployment.id_of("aws:ebs/volume:Volume", f"{role}-data-volume")
     (found,) = ec2.describe_volumes(VolumeIds=[volume])["Volumes"]
     (machine,) = of_role(machines, role)
     assert found["Size"] == 20
     assert found["Encrypted"]
     assert found["AvailabilityZone"] == machine["Placement"]["AvailabilityZone"]
-    assert [attachment["InstanceId"] for attachment in found["Attachments"]] == [machine["InstanceId"]]
+    assert task_of(deployment, f"{role}-template")["volume"]["id"] == volume
 
 
-@pytest.mark.parametrize("role", ["database", "monitoring"])
-def test_the_attachment_ends_before_its_successor_and_stops_the_machine_first(deployment: Any, role: str) -> None:
-    attachment = deployment.program.one("aws:ec2/volumeAttachment:VolumeAttachment", f"{role}-attachment")
-    assert attachment.delete_before_replace
-    assert attachment.inputs["stopInstanceBeforeDetaching"] is True
+@pytest.mark.parametrize("name", ["control-plane-0", "control-plane-1", "database", "monitoring", "identity"])
+class TestFixedMachines:
+    def test_each_is_the_only_machine_of_its_group(self, deployment: Any, name: str) -> None:
+        group = deployment.program.one(GROUP, f"{name}-group").inputs
+        assert (group["minSize"], group["maxSize"], group["desiredCapacity"]) == (1, 1, 1)
+        assert group["forceDelete"]
+        assert len(group["vpcZoneIdentifiers"]) == 1
+
+    def test_it_goes_before_its_successor_comes(self, deployment: Any, name: str) -> None:
+        preferences = deployment.program.one(GROUP, f"{name}-group").inputs["instanceRefresh"]["preferences"]
+        assert (preferences["minHealthyPercentage"], preferences["maxHealthyPercentage"]) == (0, 100)
+
+    def test_only_control_planes_wait_for_each_other(self, deployment: Any, name: str) -> None:
+        hooks = deployment.program.one(GROUP, f"{name}-group").inputs.get("initialLifecycleHooks", [])
+        assert [hook["name"] for hook in hooks] == (["ready", "drain"] if name.startswith("control-plane") else [])
+
+    def test_its_agent_claims_the_address_that_discovery_and_the_kernel_are_told(self, deployment: Any, name: str) -> None:
+        tags = {tag["key"]: tag["value"] for tag in deployment.program.one(GROUP, f"{name}-group").inputs["tags"]}
+        address = tags["mesh:address"]
+        template = deployment.program.one(TEMPLATE, f"{name}-template")
+        files = files_of(user_data_of(template))
+        assert json.loads(files["/etc/mesh/agent.json"])["address"] == address
+        assert f"MESH_ADDRESS={address}\n" in files["/etc/mesh/machine.env"]
+        assert f"ip address replace {address}/32" in files["/etc/systemd/system/mesh.service"]
+
+
+def test_machines_without_a_fixed_address_claim_none(deployment: Any) -> None:
+    for name in ("edge-0", "service-1"):
+        assert "mesh:address" not in {tag["key"] for tag in deployment.program.one(GROUP, f"{name}-group").inputs["tags"]}
+        files = files_of(user_data_of(deployment.program.one(TEMPLATE, f"{name}-template")))
+        assert "address" not in json.loads(files["/etc/mesh/agent.json"])
+        assert "ip address" not in files["/etc/systemd/system/mesh.service"]
+
+
+@pytest.mark.parametrize("edge", ["edge-0", "edge-1"])
+class TestEdges:
+    def test_each_is_the_only_machine_of_its_group(self, deployment: Any, edge: str) -> None:
+        name = deployment.id_of(GROUP, f"{edge}-group")
+        (group,) = deployment.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        assert (group["MinSize"], group["MaxSize"], len(group["Instances"])) == (1, 1, 1)
+        hooks = deployment.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"]
+        assert {hook["LifecycleHookName"] for hook in hooks} == {"ready", "drain"}
+
+    def test_a_successor_comes_before_its_predecessor_goes(self, deployment: Any, edge: str) -> None:
+        preferences = deployment.program.one(GROUP, f"{edge}-group").inputs["instanceRefresh"]["preferences"]
+        assert (preferences["minHealthyPercentage"], preferences["maxHealthyPercentage"]) == (100, 200)
+
+    def test_it_has_a_public_address_of_its_own_until_it_takes_the_elastic_one(self, deployment: Any, ec2: Any, edge: str) -> None:
+        template = deployment.id_of(TEMPLATE, f"{edge}-template")
+        (version,) = ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"]
+        data = version["LaunchTemplateData"]
+        (interface,) = data["NetworkInterfaces"]
+        assert interface["AssociatePublicIpAddress"]
+        assert group_names(ec2, interface["Groups"]) == {"edge", "envoy", "machine"}
+        assert "SecurityGroupIds" not in data
+
+    def test_its_agent_takes_the_address_that_is_its_own(self, deployment: Any, edge: str) -> None:
+        allocation = deployment.made["aws:ec2/eip:Eip", f"edge-address-{edge.removeprefix('edge-')}"][1]["allocationId"]
+        assert task_of(deployment, f"{edge}-template")["allocation"] == allocation
 
 
 class TestGroup:
     @pytest.fixture(scope="class")
     def group(self, deployment: Any) -> dict[str, Any]:
-        name = deployment.id_of("aws:autoscaling/group:Group", "service-1-group")
+        name = deployment.id_of(GROUP, "service-1-group")
         (found,) = deployment.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
         return dict(found)
 
     @pytest.fixture(scope="class")
     def declared(self, deployment: Any) -> Any:
-        return deployment.program.one("aws:autoscaling/group:Group", "service-1-group")
+        return deployment.program.one(GROUP, "service-1-group")
 
     def test_its_bounds_are_those_of_the_config(self, group: dict[str, Any]) -> None:
         assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (2, 6, 2)
@@ -226,7 +279,7 @@ class TestGroup:
         assert policy["PolicyType"] == "TargetTrackingScaling"
 
     def test_its_template_names_groups_and_profile_at_the_top(self, ec2: Any, deployment: Any) -> None:
-        template = deployment.id_of("aws:ec2/launchTemplate:LaunchTemplate", "service-1-template")
+        template = deployment.id_of(TEMPLATE, "service-1-template")
         (version,) = ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"]
         data = version["LaunchTemplateData"]
         assert group_names(ec2, data["SecurityGroupIds"]) == {"service-service-1", "envoy", "machine"}
@@ -282,12 +335,3 @@ class TestIdentity:
         for role in deployment.program.of("aws:iam/role:Role"):
             name = deployment.id_of("aws:iam/role:Role", role.name)
             assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
-
-
-def test_machines_that_no_group_would_replace_cannot_be_terminated_but_by_pulumi(deployment: Any) -> None:
-    for name in ("edge-0-instance", "edge-1-instance", "control-plane-0-instance", "database-instance", "monitoring-instance"):
-        machine = deployment.id_of("aws:ec2/instance:Instance", name)
-        found = deployment.client("ec2").describe_instance_attribute(InstanceId=machine, Attribute="disableApiTermination")
-        assert found["DisableApiTermination"]["Value"], name
-        declared = next(one for one in deployment.program.of("aws:ec2/instance:Instance") if one.name == name)
-        assert declared.inputs["forceDestroy"]

@@ -15,6 +15,7 @@ NO_RESOURCE_TYPES = {
     "ec2:DescribeAddresses",
     "ec2:DescribeAvailabilityZones",
     "ec2:DescribeInstances",
+    "ec2:DescribeVolumes",
     "ecr:GetAuthorizationToken",
     "route53:ListHostedZones",
 }
@@ -27,6 +28,8 @@ STATEMENTS: dict[str, list[policies.Statement]] = {
     "secrets": [policies.secrets(REGION, ["/envoy-mesh/dev/database/web"])],
     "pull_images": policies.pull_images(["arn:aws:ecr:eu-central-1:1:repository/x"]),
     "take_address": policies.take_address(REGION, STACK),
+    "claim_address": [policies.claim_address(REGION, STACK, "database")],
+    "attach_volume": policies.attach_volume(REGION, STACK, "database"),
     "control": policies.control(REGION, STACK, BUCKET),
     "renew_certificate": policies.renew_certificate(REGION, ["/envoy-mesh/dev/edge/acme/key"]),
     "discover": [policies.discover()],
@@ -76,6 +79,12 @@ def test_a_secrets_name_is_matched_with_the_six_characters_that_aws_appends() ->
 def test_addresses_move_only_between_resources_of_the_stack() -> None:
     (move,) = [statement for statement in policies.take_address(REGION, STACK) if statement["Action"] == ["ec2:AssociateAddress"]]
     assert move["Condition"] == {"StringEquals": {"aws:ResourceTag/mesh:stack": "dev"}}
+
+
+@pytest.mark.parametrize("action", ["ec2:AssignPrivateIpAddresses", "ec2:AttachVolume"])
+def test_a_machine_claims_only_what_its_own_role_is_for(action: str) -> None:
+    (claim,) = [s for s in STATEMENTS["claim_address"] + STATEMENTS["attach_volume"] if action in s["Action"]]
+    assert claim["Condition"] == {"StringEquals": {"aws:ResourceTag/mesh:stack": "dev", "aws:ResourceTag/mesh:role": "database"}}
 
 
 def test_lifecycle_actions_are_limited_to_the_stacks_groups() -> None:

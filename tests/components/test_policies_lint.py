@@ -4,9 +4,7 @@ A policy that passes is not thereby enough for its machine: moto enforces none, 
 """
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 
 from model import contract
 from model.contract import (
+    TAG_ROLE,
     TAG_STACK,
     Role,
     ca_parameter,
@@ -27,6 +26,7 @@ from model.contract import (
 )
 from model.read import read_mesh
 from model.spec import MeshSpec
+from tests.programs import find_uv
 
 pytestmark = pytest.mark.components
 
@@ -49,6 +49,7 @@ OF_STACK = {
     "autoscaling:CompleteLifecycleAction",
     "autoscaling:RecordLifecycleActionHeartbeat",
     "autoscaling:SetInstanceHealth",
+    "ec2:AssignPrivateIpAddresses",
     "ec2:AssociateAddress",
     "ec2:AttachVolume",
 }
@@ -161,12 +162,12 @@ def test_changes_are_limited_to_the_stacks_own_resources(statements: list[tuple[
         tagged = OF_STACK & set(as_list(statement["Action"]))
         seen |= tagged
         if tagged:
-            keys = {f"{service}:ResourceTag/{TAG_STACK}" for service in ("aws", "autoscaling", "ec2")}
             equal = statement["Condition"]["StringEquals"]
-            assert set(equal) <= keys, role
-            assert set(equal.values()) == {STACK}, role
+            tags = {key.partition(":ResourceTag/")[2]: value for key, value in equal.items()}
+            assert {key.partition(":ResourceTag/")[0] for key in equal} <= {"aws", "autoscaling", "ec2"}, role
+            assert tags in ({TAG_STACK: STACK}, {TAG_STACK: STACK, TAG_ROLE: role}), role
             assert set(statement["Condition"]) == {"StringEquals"}, role
-    assert seen >= {"autoscaling:CompleteLifecycleAction", "ec2:AssociateAddress"}
+    assert seen == OF_STACK
 
 
 def test_a_role_reads_its_own_parameters_and_no_other(statements: list[tuple[str, Statement]], mesh: MeshSpec) -> None:
@@ -249,12 +250,7 @@ def test_a_machine_pulls_the_agent_and_its_own_image_only(statements: list[tuple
 
 @pytest.fixture(scope="module")
 def uv() -> str:
-    """`./mesh` puts its uv on PATH; a bare pytest looks where `./mesh` keeps it."""
-    cache = Path(os.environ.get("ENVOY_MESH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "envoy-mesh")
-    found = shutil.which("uv") or next((str(path) for path in sorted(cache.glob("tools/uv-*/bin/uv"))), None)
-    if not found:
-        pytest.skip("no uv on PATH or in the cache; run ./mesh once")
-    return found
+    return find_uv()
 
 
 def tool(uv: str, *words: str, cwd: Path) -> str:

@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from local.provider.mocks import MotoMocks
-from local.reachability import Matrix, Vpc, matrix, reach, read_vpc
+from local.reachability import Matrix, Vpc, matrix, reach, read_vpc, together
 from model import contract
 from model.read import read_mesh
 from model.spec import MeshSpec
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.components
 
 Arrow = tuple[str, str, int]
 SSH = 22
+IMAGE = "ami-0123456789abcdef0"
 PORTS = {SSH, 80, 443} | {port for name, port in vars(contract).items() if name.endswith("_PORT")}
 """What somebody could want to reach, whether or not a rule names it."""
 APIS = ("ecr.api", "ecr.dkr", "ssm", "ssmmessages", "ec2messages", "ec2", "autoscaling", "secretsmanager", "logs", "monitoring", "sts")
@@ -31,7 +32,7 @@ REGIONS = {
     "dev": "eu-west-1",
     "local": "eu-west-2",
     "prod": "eu-west-3",
-    "no-nat": "us-east-1",
+    "no-nat": "eu-north-1",
     "no-database": "us-west-2",
 }
 """A region of its own for every stack, since moto's account is one."""
@@ -44,9 +45,12 @@ class Deployed:
     mesh: MeshSpec
     vpc_id: str
     ec2: Any
+    outer: tuple[tuple[Any, str], ...] = ()
+    """Client of each region of outer edges, and the VPC there."""
 
     def read(self) -> Vpc:
-        return read_vpc(self.ec2, self.vpc_id)
+        """The stack's VPC, and those that it is peered with."""
+        return together(read_vpc(self.ec2, self.vpc_id), *(read_vpc(ec2, vpc_id) for ec2, vpc_id in self.outer))
 
     def ports(self, vpc: Vpc) -> set[int]:
         """The contract's, the apps', the edge's, and one of every other class of ports that any rule tells apart."""
@@ -61,27 +65,36 @@ class Deployed:
 def arrows(mesh: MeshSpec) -> set[Arrow]:
     """What must pass, from the mesh alone."""
     has_database = mesh.database is not None
-    envoys = ["edge", *mesh.services, *(["postgres"] if has_database else [])]
+    outer = [spec.region for spec in mesh.edge.outer]
+    envoys = ["edge", *outer, *mesh.services, *(["postgres"] if has_database else [])]
     builtin = mesh.edge.auth is not None and mesh.edge.auth.issuer == "builtin"
     machines = [*envoys, "control-plane", "monitoring", *(["identity"] if builtin else [])]
-    wanted: set[Arrow] = {("internet", "edge", mesh.edge.https), ("internet", "edge", mesh.edge.http)}
+    public = ["edge", *outer]
+    wanted: set[Arrow] = {("internet", edge, port) for edge in public for port in (mesh.edge.https, mesh.edge.http)}
+    wanted |= {(region, "edge", 8444) for region in outer}
     wanted |= {("edge", name, 8000) for name, service in mesh.services.items() if service.routes or service.bridge}
     wanted |= {("edge", "identity", 8080)} if builtin else set()
     for name, service in mesh.services.items():
         wanted |= {(name, callee, 5432 if callee == "postgres" else 8000) for callee in service.calls}
     for envoy in envoys:
         wanted |= {(envoy, "control-plane", 18000), ("control-plane", envoy, 9902), ("monitoring", envoy, 9902)}
-    wanted.add(("monitoring", "control-plane", 18001))
+    wanted |= {(caller, "control-plane", 18001) for caller in ("monitoring", "control-plane")}
     wanted |= {("monitoring", name, 8000) for name, service in mesh.services.items() if service.metrics}
     # AWS's APIs and registries are 443, Ubuntu's package archive is 80.
     outside = ["edge"] if mesh.network.nat == "none" else machines
-    # The edge takes any address, so also those of the machines that may call any address.
-    wanted |= {(machine, "edge", port) for machine in outside for port in {443, 80} & {mesh.edge.https, mesh.edge.http}}
+    # An edge takes any address, so also those of the machines that may call any address, unless nothing joins their VPCs.
+    open_ports = {443, 80} & {mesh.edge.https, mesh.edge.http}
+    wanted |= {(machine, edge, port) for machine in outside for edge in public for port in open_ports if joined(machine, edge, outer)}
     wanted |= {(machine, "internet", port) for machine in outside for port in (443, 80)}
     wanted |= {(machine, "aws:s3", port) for machine in outside for port in (443, 80)}
     if mesh.network.nat == "none":
         wanted |= {(machine, f"aws:{api}", 443) for machine in machines for api in ("s3", *APIS)}
     return wanted
+
+
+def joined(caller: str, callee: str, outer: list[str]) -> bool:
+    """Whether there is a way between two names: regions of outer edges are peered with the stack's own, not with each other."""
+    return caller == callee or caller not in outer or callee not in outer
 
 
 @dataclass
@@ -106,6 +119,10 @@ class Deployments:
         if name == "no-nat":
             mesh["network"]["nat"] = "none"
         if name == "no-database":
+            mesh["edge"]["outer"] = [
+                {"region": "sa-east-1", "cidr": "10.40.0.0/16", "ami": IMAGE},
+                {"region": "ap-south-1", "cidr": "10.41.0.0/20", "zones": 1, "ami": IMAGE},
+            ]
             del mesh["database"]
             for service in mesh["services"].values():
                 service["calls"] = [callee for callee in service.get("calls", []) if callee != "postgres"]
@@ -115,16 +132,23 @@ class Deployments:
         mocks = MotoMocks(self.url, region, project="envoy-mesh", stack=stack)
         program = self.run(config, stack=stack, mocks=mocks)
         assert mocks.problems == []
-        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-        ec2 = boto3.client("ec2", region_name=region, endpoint_url=self.url, **keys)
-        take_addresses(ec2)
-        return Deployed(read_mesh(mesh, local=stack == "local"), program.stack_outputs["vpcId"], ec2)
+        spec = read_mesh(mesh, local=stack == "local")
+        ec2 = self.client(region)
+        take_addresses(ec2, "edge")
+        vpcs = [(self.client(one.region), mocks.made["aws:ec2/vpc:Vpc", f"outer-{one.region}-network-vpc"][0]) for one in spec.edge.outer]
+        for there, _ in vpcs:
+            take_addresses(there, "outer-edge")
+        return Deployed(spec, program.stack_outputs["vpcId"], ec2, tuple(vpcs))
+
+    def client(self, region: str) -> Any:
+        connect: Any = boto3.client
+        return connect("ec2", region, endpoint_url=self.url, aws_access_key_id="local", aws_secret_access_key="local")
 
 
-def take_addresses(ec2: Any) -> None:
+def take_addresses(ec2: Any, role: str) -> None:
     """What the agents of the edges do once their Envoys serve."""
-    edges = ec2.describe_instances(Filters=[{"Name": f"tag:{contract.TAG_ROLE}", "Values": ["edge"]}])["Reservations"]
-    addresses = ec2.describe_addresses(Filters=[{"Name": f"tag:{contract.TAG_ROLE}", "Values": ["edge"]}])["Addresses"]
+    edges = ec2.describe_instances(Filters=[{"Name": f"tag:{contract.TAG_ROLE}", "Values": [role]}])["Reservations"]
+    addresses = ec2.describe_addresses(Filters=[{"Name": f"tag:{contract.TAG_ROLE}", "Values": [role]}])["Addresses"]
     machines = [machine["InstanceId"] for reservation in edges for machine in reservation["Instances"]]
     for machine, address in zip(machines, addresses, strict=True):
         ec2.associate_address(InstanceId=machine, AllocationId=address["AllocationId"], AllowReassociation=True)
@@ -190,13 +214,17 @@ def test_a_refusal_says_which_groups_lack_which_rule(deployed: Deployments) -> N
 
 @pytest.mark.parametrize("name", REGIONS)
 def test_no_route_leads_from_the_internet_gateway_into_a_private_subnet(deployed: Deployments, name: str) -> None:
-    vpc = deployed(name).read()
+    stack = deployed(name)
+    vpc = stack.read()
     ways = {vpc.subnet_names[subnet]: {route.kind for route in table.routes} for subnet, table in vpc.tables.items()}
     public = {subnet for subnet, kinds in ways.items() if "internet" in kinds}
     assert public == {subnet for subnet in ways if "-public-" in subnet}
     inside = [place for place in vpc.places if place.subnet and vpc.subnet_names[place.subnet] not in public]
     assert not any(place.is_public for place in inside)
-    assert {place.name for place in vpc.places if place.subnet} - {place.name for place in inside} == {"edge"}
+    assert {place.name for place in vpc.places if place.subnet} - {place.name for place in inside} == {
+        "edge",
+        *(spec.region for spec in stack.mesh.edge.outer),
+    }
 
 
 @pytest.mark.parametrize(("name", "gateways"), [("no-nat", 0), ("dev", 1), ("prod", 3)])
@@ -303,3 +331,39 @@ def test_a_lost_default_route_is_named(deployed: Deployments, lost: str) -> None
             refusal.startswith(f"no internet route of {table.name} for NAT gateway nat-")
             for refusal in reach(cut, private, internet, 443).refusals
         )
+
+
+def test_a_peering_leads_outer_edges_to_origin_edges_and_control_planes_only(deployed: Deployments) -> None:
+    cells = {cell.arrow: cell for cell in deployed("local").matrix().cells}
+    assert cells["us-east-1", "edge", contract.ORIGIN_PORT].reachable
+    assert cells["us-east-1", "control-plane", contract.XDS_PORT].reachable
+    reached = {arrow[1:] for arrow, cell in cells.items() if arrow[0] == "us-east-1" and cell.reachable}
+    assert {callee for callee, _ in reached} == {"edge", "control-plane", "internet", "aws:s3"}
+    assert {port for callee, port in reached if callee in ("edge", "control-plane")} == {contract.ORIGIN_PORT, contract.XDS_PORT}
+    refusals = cells["internet", "edge", contract.ORIGIN_PORT].verdicts[0].refusals
+    assert refusals == ["no ingress rule of local-edge | local-envoy | local-machine from internet"]
+    assert "no egress rule of local-outer-edge to postgres" in cells["us-east-1", "postgres", 5432].verdicts[0].refusals
+
+
+def test_a_lost_route_over_the_peering_and_a_peering_that_is_gone_are_named(deployed: Deployments) -> None:
+    stack = deployed("local")
+    (ec2, _), *_ = stack.outer
+    vpc = stack.read()
+    outer, edge = (next(place for place in vpc.places if place.name == name) for name in ("us-east-1", "edge"))
+    assert reach(vpc, outer, edge, contract.ORIGIN_PORT).reachable
+    cut = replace(vpc, peerings={})
+    table = cut.tables[outer.subnet or ""].name
+    refusals = reach(cut, outer, edge, contract.ORIGIN_PORT).refusals
+    assert refusals[0].startswith(f"no active peering of {table} to edge, only peering route to pcx-")
+    assert refusals[1].startswith("no active peering of local-public to us-east-1")
+    (route,) = [route for route in vpc.tables[outer.subnet or ""].routes if route.kind == "peering"]
+    where = {"RouteTableId": vpc.tables[outer.subnet or ""].id, "DestinationCidrBlock": str(route.network)}
+    mend = partial(ec2.create_route, VpcPeeringConnectionId=route.target)
+    with hole(ec2.delete_route, mend, **where):
+        refusals = reach(stack.read(), outer, edge, contract.ORIGIN_PORT).refusals
+    assert refusals == [f"no active peering of {table} to edge, only internet route to {internet_of(vpc, outer.subnet or '')}"]
+
+
+def internet_of(vpc: Vpc, subnet: str) -> str:
+    """The internet gateway of a subnet's routes."""
+    return next(route.target for route in vpc.tables[subnet].routes if route.kind == "internet")

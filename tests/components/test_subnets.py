@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from components import subnets
 from components.control_plane import addresses as control_plane_addresses
 from components.database import address as database_address
+from components.identity_provider import address as identity_address
 from components.monitoring import address as monitoring_address
 from model.rules import AWS_RESERVED_ADDRESSES, SUBNET_BITS
 
@@ -18,6 +19,7 @@ ranges = st.builds(
     st.integers(16, subnets.SMALLEST_VPC),
     st.integers(0, 2**32 - 1),
 )
+SMALLEST_OF_AWS = 28
 zones = st.integers(1, subnets.MOST_ZONES)
 
 
@@ -41,7 +43,7 @@ def test_a_further_zone_moves_no_other(cidr: IPv4Network, fewer: int, more: int)
 
 @given(ranges, zones)
 def test_every_subnet_is_one_that_aws_takes(cidr: IPv4Network, count: int) -> None:
-    assert all(16 <= subnet.prefixlen <= subnets.SMALLEST_SUBNET for subnet in all_of(subnets.plan(cidr, count)))
+    assert all(16 <= subnet.prefixlen <= SMALLEST_OF_AWS for subnet in all_of(subnets.plan(cidr, count)))
 
 
 @given(ranges, zones)
@@ -77,6 +79,22 @@ def test_fixed_machines_have_addresses_of_their_own_that_aws_does_not_keep(cidr:
         assert address != home.broadcast_address
 
 
+@given(ranges, zones)
+def test_fixed_addresses_are_in_a_head_that_leaves_room_for_primary_ones(cidr: IPv4Network, count: int) -> None:
+    plan = subnets.plan(cidr, count)
+    addresses = [*control_plane_addresses(plan), database_address(plan), monitoring_address(plan), identity_address(plan)]
+    for zone in plan:
+        claimed = [address for address in addresses if address in zone.fixed]
+        assert all(address in zone.head for address in claimed)
+        room = zone.fixed.num_addresses - zone.head.num_addresses - 1
+        assert room >= 2 * len(claimed), "while one machine takes the other's place both have a primary address"
+
+
+def test_the_smallest_network_has_its_fixed_addresses_in_one_zone() -> None:
+    (zone,) = subnets.plan(IPv4Network("10.0.0.0/20"), 1)
+    assert (str(zone.fixed), str(zone.head)) == ("10.0.1.128/27", "10.0.1.128/28")
+
+
 def test_control_planes_stand_in_two_zones_where_there_are_two() -> None:
     plan = subnets.plan(IPv4Network("10.20.0.0/16"), 2)
     assert [str(address) for address in control_plane_addresses(plan)] == ["10.20.24.4", "10.20.56.4"]
@@ -84,5 +102,5 @@ def test_control_planes_stand_in_two_zones_where_there_are_two() -> None:
 
 
 def test_a_full_fixed_subnet_refuses_one_more_machine() -> None:
-    with pytest.raises(ValueError, match=r"machine 11 of 10.0.0.0/28: the subnet has room for machines 0 to 10"):
-        subnets.fixed_address(IPv4Network("10.0.0.0/28"), 11)
+    with pytest.raises(ValueError, match=r"machine 12 of 10.0.0.0/27: the subnet's head has room for machines 0 to 11"):
+        subnets.fixed_address(IPv4Network("10.0.0.0/27"), 12)

@@ -33,6 +33,7 @@ BUILT = Built(
     bucket="mesh-bucket",
     allocation="eipalloc-0123456789abcdef0",
     public_ip="203.0.113.7",
+    address="10.20.24.12",
     volume="vol-0123456789abcdef0",
     redirects="https://dev.mesh.internal/oauth2/callback https://203.0.113.7/oauth2/callback",
     certificate="0123456789abcdef",
@@ -94,7 +95,8 @@ def test_a_renewed_certificate_is_new_user_data(role: str) -> None:
 
 def test_braces_stand_in_machine_env_alone(role: str) -> None:
     text = rendered(role)
-    assert sorted(set(re.findall(r"\{\{ ([\w.]+) \}\}", text))) == sorted(FACTS)
+    known = set(FACTS) if role in ("edge", "service") else set(FACTS) - {"ds.meta_data.local_ipv4"}
+    assert set(re.findall(r"\{\{ ([\w.]+) \}\}", text)) == known
     entries = yaml.safe_load(text)["write_files"]
     assert [entry["path"] for entry in entries if "{{" in entry["content"]] == ["/etc/mesh/machine.env"]
     assert [entry["path"] for entry in entries if "encoding" not in entry] == ["/etc/mesh/machine.env"]
@@ -161,11 +163,13 @@ def test_every_placeholder_is_a_fact_of_the_machine(role: str) -> None:
     assert set(re.findall(r"\$\{(\w+)\}", compose)) <= known
 
 
-def test_no_literal_address_but_those_of_the_control_planes(role: str) -> None:
+def test_no_literal_address_but_the_fixed_ones(role: str) -> None:
     text = "".join(content for path, content in boot(rendered(role)).items() if path != "/etc/mesh/machine.env")
     addresses = set(re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", text))
     # The edges' public addresses are part of the built-in issuer's task: logins return there.
-    assert addresses - {"203.0.113.7"} <= {"10.20.24.4", "10.20.56.4"}
+    own = set() if role in ("edge", "service") else {BUILT.address}
+    assert addresses - {"203.0.113.7"} <= {"10.20.24.4", "10.20.56.4", *own}
+    assert own <= addresses
 
 
 def test_no_secret_is_in_it(role: str) -> None:
@@ -192,7 +196,8 @@ def test_only_the_edge_lowers_the_first_unprivileged_port() -> None:
 def test_a_local_machine_differs_in_its_loopback_its_labels_and_the_way_to_ec2_alone() -> None:
     for role in ROLES:
         here, there = boot(rendered(role, "local")), boot(rendered(role, "dev"))
-        assert "MESH_LOOPBACK=10.20.0.7" in here.pop("/etc/mesh/machine.env")
+        address = "10.20.0.7" if role in ("edge", "service") else BUILT.address
+        assert f"MESH_LOOPBACK={address}\n" in here.pop("/etc/mesh/machine.env")
         assert "MESH_LOOPBACK=127.0.0.1" in there.pop("/etc/mesh/machine.env")
         compose = yaml.safe_load(here.pop("/etc/mesh/compose.yaml"))
         for service in compose["services"].values():
@@ -244,3 +249,12 @@ def test_a_machine_without_a_control_plane_is_refused() -> None:
     facts = StackFacts(stack="dev", region="eu-central-1", mesh=facts_of("dev").mesh, control_planes=())
     with pytest.raises(ValueError, match="no control plane"):
         partial(machine_files.edge, facts)(BUILT)
+
+
+def test_the_issuer_is_told_how_long_tokens_last_where_the_config_says_so() -> None:
+    config = yaml.safe_load((REPO / "Pulumi.local.yaml").read_text())["config"]["envoy-mesh:mesh"]
+    config["edge"]["auth"]["tokenLife"] = "5m"
+    set_to = identity_files.identity(replace(facts_of("local"), mesh=read_mesh(config, local=True)), BUILT)
+    plain = identity_files.identity(facts_of("local"), BUILT)
+    assert set_to.compose["services"]["identity"]["environment"]["IDENTITY_TOKEN_SECONDS"] == "300"
+    assert "IDENTITY_TOKEN_SECONDS" not in plain.compose["services"]["identity"]["environment"]

@@ -76,3 +76,16 @@ def test_the_page_gives_the_date_and_warns(stack: str, prices: Prices) -> None:
     assert "Check before you rely on it" in page
     assert str(prices.date) in page
     assert f"## `{stack}`" in page
+
+
+def test_a_region_of_outer_edges_adds_its_machines_addresses_and_the_way_between(prices: Prices) -> None:
+    outer = {"region": "us-east-1", "cidr": "10.40.0.0/16", "instances": 3, "ami": "ami-00000000"}
+    mesh, grown = read_mesh(SMALL), read_mesh({**SMALL, "edge": {**SMALL["edge"], "outer": [outer]}})  # type: ignore[dict-item]
+    before, after = ({item.what: item.count for item in bill(one, prices)} for one in (mesh, grown))
+    assert {what: after[what] - before.get(what, 0) for what in after if after[what] != before.get(what)} == {
+        "EC2 t3.small": 3,
+        "EBS gp3, GiB: root disks and data volumes": 3 * ROOT_DISK_GIB,
+        "public IPv4 addresses: edges and NAT": 3,
+        "*assumed:* GB between regions": prices.assumptions["region_gb"],
+    }
+    assert "## One region of outer edges" in costs_page.page()

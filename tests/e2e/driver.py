@@ -93,14 +93,14 @@ class Stack:
         verified = ssl.create_default_context(cafile=str(self.ca))
         return httpx.Client(base_url=url, verify=verified, http2=http2, trust_env=False, timeout=10)
 
-    def aws(self, service: str) -> Any:
-        """A boto3 client set up by nothing but what `./mesh env` prints."""
+    def aws(self, service: str, *, region: str | None = None) -> Any:
+        """A boto3 client set up by nothing but what `./mesh env` prints; of another region than the stack's where one is named."""
         lines = [line.removeprefix("export ").split("=", 1) for line in self.mesh("env").stdout.splitlines() if line.startswith("export")]
         settings = dict(lines)
         return boto3.client(
             service,
             endpoint_url=settings["AWS_ENDPOINT_URL"],
-            region_name=settings["AWS_REGION"],
+            region_name=region or settings["AWS_REGION"],
             aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
         )
@@ -117,11 +117,14 @@ class Stack:
                     found.append(process)
         return found
 
-    def load(self, path: str, *, rate: float, seconds: float, method: str = "GET", edge: int = 0) -> "Load":
-        """Starts the load client against an edge."""
-        url = self.urls[edge] + path
-        words = [sys.executable, str(REPO / "tests/e2e/load_client.py"), url, "--ca", str(self.ca), "--rate", str(rate)]
-        return Load(subprocess.Popen([*words, "--seconds", str(seconds), "--method", method], stdout=subprocess.PIPE, text=True))
+    def load(
+        self, path: str, *, rate: float, seconds: float, method: str = "GET", edge: int = 0, url: str = "", retry: bool = False
+    ) -> "Load":
+        """Starts the load client against an edge of the stack, or `url`; with `retry` a request goes out again whose connection breaks."""
+        target = (url or self.urls[edge]) + path
+        words = [sys.executable, str(REPO / "tests/e2e/load_client.py"), target, "--ca", str(self.ca), "--rate", str(rate)]
+        words += ["--seconds", str(seconds), "--method", method, *(["--retry"] if retry else [])]
+        return Load(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """An open-loop HTTP/1.1 client in a process of its own: requests leave on schedule, whatever became of those before.
 
-`python load_client.py URL --ca FILE --rate R --seconds S [--method POST]` prints one JSON object. Bounded in time and
-connections; each request has its own id in `x-load-id`. Only loopback addresses are accepted.
+`python load_client.py URL --ca FILE --rate R --seconds S [--method POST] [--retry]` prints one JSON object. Bounded in time
+and connections; each request has its own id in `x-load-id`. Only loopback addresses are accepted. With `--retry` a request whose
+connection breaks is sent once more, on a new one.
 """
 
 import argparse
@@ -30,6 +31,7 @@ class Tally:
     instances: Counter[str] = field(default_factory=Counter)
     first_seen: dict[str, float] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    retried: int = 0
     seconds: list[float] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
 
@@ -91,13 +93,14 @@ class Connection(asyncio.Protocol):
 class Client:
     """A bounded pool of connections to one URL."""
 
-    def __init__(self, url: str, ca: str, method: str) -> None:
+    def __init__(self, url: str, ca: str, method: str, *, retry: bool = False) -> None:
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "", parts.port or 443
         if not ipaddress.ip_address(self.host).is_loopback:
             raise SystemExit(f"{self.host} is not a loopback address")
         self.target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self.method = method
+        self.retry = retry
         self.tls = ssl.create_default_context(cafile=ca)
         self.tls.set_alpn_protocols(["http/1.1"])
         self.idle: list[Connection] = []
@@ -116,16 +119,27 @@ class Client:
         head = f"{self.method} {self.target} HTTP/1.1\r\nhost: {self.host}:{self.port}\r\nx-load-id: {identity}\r\n{length}\r\n{body}"
         async with self.gate:
             try:
-                while self.idle and not self.idle[-1].usable:
-                    self.idle.pop()
-                connection = self.idle.pop() if self.idle else await asyncio.wait_for(self.open(), TIMEOUT_SECONDS)
-                status, answer = await connection.ask(head.encode())
-                if connection.usable:
-                    self.idle.append(connection)
+                try:
+                    status, answer = await self.ask(head.encode(), new=False)
+                except ConnectionError:
+                    if not self.retry:
+                        raise
+                    self.tally.retried += 1
+                    status, answer = await self.ask(head.encode(), new=True)
                 self.tally.take(identity, status, answer, time.monotonic() - started)
             except (OSError, TimeoutError) as error:
                 self.tally.statuses["none"] += 1
                 self.tally.failures.append(f"{identity}: {type(error).__name__} {error}")
+
+    async def ask(self, request: bytes, *, new: bool) -> tuple[int, bytes]:
+        """Sends a request on an idle connection that is still good, or on a new one."""
+        while self.idle and not self.idle[-1].usable:
+            self.idle.pop()
+        connection = self.idle.pop() if self.idle and not new else await asyncio.wait_for(self.open(), TIMEOUT_SECONDS)
+        answer = await connection.ask(request)
+        if connection.usable:
+            self.idle.append(connection)
+        return answer
 
     async def run(self, rate: float, seconds: float) -> None:
         await asyncio.gather(*(self._warm() for _ in range(min(8, CONNECTIONS))))
@@ -149,8 +163,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--method", default="GET")
+    parser.add_argument("--retry", action="store_true")
     words = parser.parse_args()
-    client = Client(words.url, words.ca, words.method)
+    client = Client(words.url, words.ca, words.method, retry=words.retry)
     asyncio.run(client.run(words.rate, min(words.seconds, 120)))
     tally = client.tally
     times = sorted(tally.seconds) or [0.0]
@@ -161,6 +176,7 @@ def main() -> None:
                 "statuses": tally.statuses,
                 "failed": len(tally.failures),
                 "failures": tally.failures[:10],
+                "retried": tally.retried,
                 "instances": tally.instances,
                 "first_seen": tally.first_seen,
                 "p50_ms": round(times[len(times) // 2] * 1000, 1),

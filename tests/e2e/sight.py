@@ -80,5 +80,5 @@ def targets_of(monitor: str) -> dict[str, str]:
 
 def envoy_targets(machines: Iterable[dict[str, str]]) -> set[str]:
     """The scrape URLs that the Envoys of these machines have."""
-    with_envoy = {"edge", "service", "database"}
+    with_envoy = {"edge", "outer-edge", "service", "database"}
     return {f"http://{one['address']}:{METRICS_PORT}/stats/prometheus" for one in machines if one["role"] in with_envoy}

@@ -116,7 +116,7 @@ def test_routes_name_their_service_and_the_edge_says_what_it_did(stack: Stack) -
 def test_every_envoy_is_live_and_has_the_series_that_dashboards_need(stack: Stack) -> None:
     """Acceptance 5, 159."""
     for machine in stack.machines():
-        if machine["role"] not in ("edge", "service", "database"):
+        if machine["role"] not in ("edge", "outer-edge", "service", "database"):
             continue
         text = metrics(machine["address"])
         assert "envoy_server_live{} 1" in text

@@ -17,10 +17,10 @@ from envoy_configs.bootstrap import BootstrapArgs, envoy_arguments, template
 from model.contract import Role
 
 CONTROL_PLANES = ("10.20.0.10", "10.20.1.10")
-ROLES = [(Role.EDGE, "edge"), (Role.SERVICE, "service-1"), (Role.DATABASE, "postgres")]
+ROLES = [(Role.EDGE, "edge"), (Role.OUTER_EDGE, "us-east-1"), (Role.SERVICE, "service-1"), (Role.DATABASE, "postgres")]
 
 
-def data_of(role: Role, service: str, **more: str) -> Any:
+def data_of(role: Role, service: str, **more: Any) -> Any:
     args = BootstrapArgs(role=role, service=service, domain="dev.mesh.internal", control_planes=CONTROL_PLANES, **more)
     return yaml.safe_load(template(args))
 
@@ -47,6 +47,11 @@ def test_the_node_says_who_and_where_it_is() -> None:
 def test_an_edge_can_say_on_which_further_addresses_it_listens() -> None:
     node = data_of(Role.EDGE, "edge", public_addresses="${MESH_PUBLIC_ADDRESS}")["node"]
     assert node["metadata"]["mesh"]["addresses"] == "${MESH_PUBLIC_ADDRESS}"
+
+
+def test_edges_say_where_their_own_keys_are_which_no_control_plane_sends() -> None:
+    for role, service in ((Role.EDGE, "edge"), (Role.OUTER_EDGE, "us-east-1")):
+        assert data_of(role, service)["node"]["metadata"]["mesh"]["tls"] == "${MESH_ROOT}/run/mesh/tls"
 
 
 def test_admin_listens_on_loopback_only() -> None:
@@ -97,9 +102,10 @@ def test_connections_leave_from_the_machines_own_address() -> None:
     assert data["cluster_manager"]["upstream_bind_config"]["source_address"] == {"address": "${MESH_ADDRESS}", "port_value": 0}
 
 
-def test_only_the_edge_has_an_overload_manager() -> None:
+def test_only_edges_have_an_overload_manager() -> None:
     """Acceptance R2, R3."""
     overload = data_of(Role.EDGE, "edge")["overload_manager"]
+    assert data_of(Role.OUTER_EDGE, "us-east-1")["overload_manager"] == overload
     assert overload["refresh_interval"] == "0.250s"
     (heap,) = (monitor["typed_config"] for monitor in overload["resource_monitors"] if monitor["name"].endswith("fixed_heap"))
     assert heap["max_heap_size_bytes"] == str(1 << 30)
@@ -108,6 +114,18 @@ def test_only_the_edge_has_an_overload_manager() -> None:
     assert triggers["stop_accepting_requests"]["threshold"] == {"value": 0.98}
     assert triggers["reduce_timeouts"]["scaled"] == {"scaling_threshold": 0.8, "saturation_threshold": 0.95}
     assert "overload_manager" not in data_of(Role.SERVICE, "service-1")
+
+
+def test_only_clients_are_cut_off_for_requests_that_they_reset() -> None:
+    """What a proxy resets, one of its clients has; the others share the connection."""
+
+    def borne(data: Any) -> bool:
+        return any("overload" in layer["static_layer"] for layer in data["layered_runtime"]["layers"])
+
+    assert not borne(data_of(Role.EDGE, "edge"))
+    assert not borne(data_of(Role.OUTER_EDGE, "us-east-1"))
+    assert borne(data_of(Role.EDGE, "edge", origin=True))
+    assert borne(data_of(Role.SERVICE, "service-1"))
 
 
 def test_every_listener_and_cluster_has_small_buffers() -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from envoy_configs.render import COMMAND, GOLDENS, render, stacks
+from model.edge import OuterSpec
 
 RENDERED = {f"{stack}/{name}": text for stack, spec in stacks().items() for name, text in render(stack, spec).items()}
 
@@ -22,6 +23,17 @@ def test_every_stack_is_rendered() -> None:
 def test_the_committed_file_is_what_would_be_made_today(name: str) -> None:
     """Acceptance 199."""
     assert (GOLDENS / name).read_text() == RENDERED[name], f"run `{COMMAND}`, read the difference, commit it"
+
+
+def test_outer_edges_are_one_file_however_many_regions_there_are() -> None:
+    spec = stacks()["dev"]
+    regions = [{"region": region, "cidr": cidr} for region, cidr in (("us-east-1", "10.98.0.0/16"), ("ap-south-1", "10.99.0.0/16"))]
+    outer = [OuterSpec.model_validate(region) for region in regions]
+    files = render("dev", spec.model_copy(update={"edge": spec.edge.model_copy(update={"outer": outer})}))
+    document: Any = yaml.safe_load(files["outer-edge.yaml"])
+    assert document["bootstrap"]["node"]["id"] == "outer-edge/us-east-1/${MESH_INSTANCE_ID}"
+    assert {listener["address"]["socket_address"]["address"] for listener in document["listeners"]} == {"10.98.1.1", "127.0.0.1"}
+    assert "edge-origin" in files["edge.yaml"]
 
 
 def test_another_process_makes_the_same_bytes() -> None:

@@ -27,6 +27,7 @@ LOGIN = {"login": {"clientId": "mesh", "clientSecret": "/team/oauth-secret"}}
 
 BRIDGE = {"prefix": "/grpc", "proto": "apps/protos/info.proto"}
 
+US = {"region": "us-east-1", "cidr": "10.30.0.0/16", "ami": "ami-0123456789abcdef0"}
 ACME: dict[str, Any] = {"email": "ops@example.com", "directory": "https://acme.example.com", "domains": ["a.example.com"]}
 MISTAKES: list[tuple[str, Any, str, str, str]] = [
     # place changed, new value, path in the message, part of the rule, part of the fix
@@ -54,6 +55,7 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
     ("edge.https", 9902, "mesh.edge.https", "the metrics listener", "another port"),
     ("edge.http", 9901, "mesh.edge.http", "admin interface", "another port"),
     ("edge.https", 8444, "mesh.edge.https", "outer edges", "another port"),
+    ("edge.http", 8445, "mesh.edge.http", "outer edge's own connections", "another port"),
     ("edge.tls.mode", "manual", "mesh.edge.tls.mode", "'secret' or 'acme'", "self-signed"),
     ("edge.tls", {"mode": "secret"}, "mesh.edge.tls.secret", "mode `secret` needs it", "secret: /team/edge-tls"),
     ("edge.tls", {"secret": "/team/tls"}, "mesh.edge.tls.secret", "mode `self-signed` does not read it", "mode: secret"),
@@ -125,6 +127,34 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
         "a certificate already, at mesh.edge.tls.acme.domains[0]",
         "remove one",
     ),
+    ("edge.outer", [{"cidr": "10.30.0.0/16"}], "mesh.edge.outer[0].region", "this key is required", "region: us-east-1"),
+    ("edge.outer", [US | {"region": "us-east-1a"}], "mesh.edge.outer[0].region", "without a zone's letter", "us-east-1"),
+    ("edge.outer", [US | {"region": "eu-central-1"}], "mesh.edge.outer[0].region", "this one has the mesh itself", "another region"),
+    (
+        "edge.outer",
+        [US, US | {"cidr": "10.31.0.0/16"}],
+        "mesh.edge.outer[1].region",
+        "this one has mesh.edge.outer[0]",
+        "raise `instances`",
+    ),
+    ("edge.outer", [{"region": "us-east-1"}], "mesh.edge.outer[0].cidr", "this key is required", "10.30.0.0/16"),
+    ("edge.outer", [US | {"cidr": "10.30.0.0/24"}], "mesh.edge.outer[0].cidr", "no room for subnets", "/16"),
+    ("edge.outer", [US | {"cidr": "10.20.128.0/20"}], "mesh.edge.outer[0].cidr", "overlaps mesh.network.cidr", "10.30.0.0/16"),
+    (
+        "edge.outer",
+        [US, US | {"region": "us-west-2", "cidr": "10.30.16.0/20"}],
+        "mesh.edge.outer[1].cidr",
+        "overlaps mesh.edge.outer[0].cidr (10.30.0.0/16)",
+        "a range of its own",
+    ),
+    ("edge.outer", [US | {"cidr": "127.30.0.0/16"}], "mesh.edge.outer[0].cidr", "loopback", "10.30.0.0/16"),
+    ("edge.outer", [US | {"instances": 0}], "mesh.edge.outer[0].instances", "greater than or equal to 1", "instances: 2"),
+    ("edge.outer", [US | {"instances": 6}], "mesh.edge.outer[0].instances", "quota is 5 in a region", "quotas: {elasticIps: …}"),
+    ("edge.outer", [US | {"zones": 7}], "mesh.edge.outer[0].zones", "less than or equal to 6", "zones: 2"),
+    ("edge.outer", [US | {"ami": "ubuntu"}], "mesh.edge.outer[0].ami", "hex digits", "ami-0123456789abcdef0"),
+    ("edge.outer", [{**US, "ami": None}], "mesh.edge.outer[0].ami", "belongs to one region", "image of us-east-1"),
+    ("edge.outer", [US | {"https": 8443}], "mesh.edge.outer[0].https", "not known here", "use one of"),
+    ("services.outer-edge", {}, "mesh.services.outer-edge", "the mesh's own", "'my-outer-edge'"),
     ("edge.instanceType", "small", "mesh.edge.instanceType", "family.size", "t3.small"),
     ("machines.ami", REMOVED, "mesh.machines.ami", "names the machine image", "machines: {ami: ami-…}"),
     ("machines.ami", "ubuntu", "mesh.machines.ami", "hex digits", "ami-0123456789abcdef0"),
@@ -262,6 +292,8 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
         "made with the stack",
         "remove",
     ),
+    ("edge.auth", ISSUER | {"tokenLife": "5m"}, "mesh.edge.auth.tokenLife", "an issuer of your own decides", "remove it"),
+    ("edge.auth", {"issuer": "builtin", "audiences": ["a"], "tokenLife": "90.5s"}, "mesh.edge.auth.tokenLife", "whole seconds", "10m"),
     ("edge.auth", ISSUER | {"login": {"clientId": "a"}}, "mesh.edge.auth.login.clientSecret", "a secret", "/team/oauth-secret"),
     ("edge.auth", ISSUER | {"tokenEndpoint": "https://a.example"}, "mesh.edge.auth", "nobody asks for them", "login"),
     ("edge.auth", ISSUER | LOGIN | {"tokenEndpoint": "https://a.example"}, "mesh.edge.auth", "two endpoints", "authorizationEndpoint"),

@@ -36,7 +36,7 @@ def test_the_good_config_is_good() -> None:
 @pytest.mark.parametrize(("place", "value", "path", "rule", "fix"), MISTAKES)
 def test_a_mistake_is_named_with_its_place_value_rule_and_fix(place: str, value: Any, path: str, rule: str, fix: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        read_mesh(changed(place, value))
+        read_mesh(changed(place, value), region="eu-central-1")
     found = [problem for problem in caught.value.problems if problem.path == path]
     assert found, f"no problem at {path}: {caught.value}"
     problem = next((problem for problem in found if rule in problem.rule), found[0])
@@ -58,6 +58,25 @@ def test_all_mistakes_are_told_at_once_also_those_between_values_that_are_right_
         "mesh.services.web.port",
         "mesh.services.web.replicas",
     ]
+
+
+def test_outer_edges_of_a_local_stack_live_on_loopback_too_and_need_no_image() -> None:
+    config = changed("edge.outer", [{"region": "us-east-1", "cidr": "127.21.0.0/16"}])
+    config["network"] = {"cidr": "127.20.0.0/16"}
+    for service in config["services"].values():
+        service["image"] = {"build": "apps/http_service"}
+    assert read_mesh(config, local=True).edge.outer[0].instances == 2
+    config["edge"]["outer"][0]["cidr"] = "10.30.0.0/16"
+    with pytest.raises(ConfigError, match=r"mesh\.edge\.outer\[0\]\.cidr = 10\.30\.0\.0/16: a local stack's machines live on loopback"):
+        read_mesh(config, local=True)
+
+
+def test_outer_edges_need_a_way_to_the_apis_of_their_regions() -> None:
+    config = changed("edge.outer", [{"region": "us-east-1", "cidr": "10.30.0.0/16", "ami": "ami-0123456789abcdef0"}])
+    assert read_mesh(config).edge.outer
+    config["network"]["nat"] = "none"
+    with pytest.raises(ConfigError, match=r"mesh\.edge\.outer = us-east-1: .* without NAT .* `network: \{nat: single\}`"):
+        read_mesh(config)
 
 
 def test_an_acme_stack_reaches_its_authority_and_serves_only_domains_that_it_orders() -> None:

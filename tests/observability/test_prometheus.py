@@ -37,6 +37,17 @@ def test_every_envoy_of_this_stack_is_found_by_its_tags() -> None:
     assert job("envoy")["metrics_path"] == "/stats/prometheus"
 
 
+def test_outer_edges_are_found_in_their_own_region_and_scraped_like_every_envoy() -> None:
+    outer = [{"region": "us-east-1", "cidr": "10.99.0.0/16", "ami": "ami-0123456789abcdef0"}]
+    document = MESH.document()
+    mesh = read_mesh({**document, "edge": {**document["edge"], "outer": outer}})
+    envoys = prometheus.config(mesh, stack="dev", region="eu-central-1", directory="/run/mesh")["scrape_configs"][0]
+    here, there = envoys["ec2_sd_configs"]
+    assert here["region"] == "eu-central-1"
+    assert (there["region"], there["endpoint"], there["port"]) == ("us-east-1", "https://ec2.us-east-1.amazonaws.com", here["port"])
+    assert {item["name"]: item["values"] for item in there["filters"]}["tag:mesh:role"] == ["outer-edge"]
+
+
 def test_control_planes_answer_on_their_console() -> None:
     assert filters_of(job("control-plane"))["tag:mesh:role"] == ["control-plane"]
     assert job("control-plane")["ec2_sd_configs"][0]["port"] == 18001

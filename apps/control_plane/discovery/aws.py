@@ -1,8 +1,8 @@
 """The discovery child, `python -m apps.control_plane.discovery.aws`: asks AWS, writes reports to stdout, ends with its stdin.
 
-A process of its own because the SDK costs memory and CPU that the push path must not pay. Four threads: one sweeps machines
-and does lifecycle duties, one polls the document and the certificates, one asks for what logins and tokens need, one renews
-by ACME; a slow EC2, issuer or authority never delays a route change.
+A process of its own because the SDK costs memory and CPU that the push path must not pay. Its threads: one for each region
+of the stack sweeps machines and does lifecycle duties, one polls the document and the certificates, one asks for what logins
+and tokens need, one renews by ACME; a slow EC2, issuer or authority never delays a route change.
 """
 
 import argparse
@@ -13,18 +13,21 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from apps.common.aws import aws_client
 from apps.control_plane.discovery.auth_polls import IssuerPoll, LoginSecretsPoll, auth_of
 from apps.control_plane.discovery.judge import Judge
+from apps.control_plane.discovery.machines import Machine
 from apps.control_plane.discovery.polls import DocumentPoll, EdgeTlsPoll
 from apps.control_plane.discovery.readiness import ReadyProbe
-from apps.control_plane.discovery.reports import DocumentReport, EndpointsReport, FaultReport, Report, SweepReport, to_line
+from apps.control_plane.discovery.regions import OWN, Gathering, OuterRegions
+from apps.control_plane.discovery.reports import DocumentReport, FaultReport, Report, SweepReport, to_line
 from apps.control_plane.discovery.sweep import Sweeper
 from apps.control_plane.lifecycle import Duties, carry_out
 from apps.control_plane.renewal.wish import wish_of
+from model.contract import Role
 
 JITTER = 0.15
 LONGEST_PAUSE = 30.0
@@ -44,50 +47,74 @@ def pause_after(interval: float, failures: int) -> float:
 
 
 class SweepLoop:
-    """Sweeps for ever; between sweeps it serves machines that a hook holds."""
+    """Sweeps one region; between sweeps it serves machines that a hook holds."""
 
-    def __init__(self, sweeper: Sweeper, duties: Duties, autoscaling: object, *, interval: float, tell: Callable[[Report], None]) -> None:
+    def __init__(
+        self,
+        sweeper: Sweeper,
+        duties: Duties,
+        autoscaling: object,
+        *,
+        interval: float,
+        tell: Callable[[Report], None],
+        gathering: Gathering,
+    ) -> None:
         self._sweeper = sweeper
         self._duties = duties
         self._autoscaling = autoscaling
         self._interval = interval
         self._tell = tell
+        self._gathering = gathering
         self._probe = ReadyProbe()
         self._ready: set[str] = set()
-        self._told: EndpointsReport | None = None
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Lets `run` return soon."""
+        self._stopped.set()
 
     def run(self) -> None:
+        """Sweeps until stopped."""
         failures = 0
-        while True:
+        while not self._stopped.is_set():
             begun = time.monotonic()
             believed = self._sweeper.sweep()
             failures = 0 if believed else failures + 1
-            self.serve_waiting()
-            if believed:
+            self.serve_waiting(fresh=believed)
+            if believed and self._sweeper.region == OWN:
                 self._tell(SweepReport(seconds=round(time.monotonic() - begun, 4), cpu_seconds=round(time.process_time(), 3)))
             until = begun + pause_after(self._interval, failures) * random.uniform(1 - JITTER, 1 + JITTER)
             while (left := until - time.monotonic()) > 0:
                 waiting = any(machine.waits_to_serve or machine.waits_to_end for machine in self._sweeper.machines or ())
                 time.sleep(min(left, READY_ROUND_SECONDS) if waiting else left)
                 if waiting:
-                    self.serve_waiting()
+                    self.serve_waiting(fresh=False)
 
-    def serve_waiting(self) -> None:
-        """Asks who is ready, tells who takes part, and only then completes actions: a drain is seen before it is over."""
+    def serve_waiting(self, *, fresh: bool) -> None:
+        """Asks who is ready, tells who takes part, and only then completes actions: a drain is seen before it is over.
+
+        `fresh` says that the machines were looked at just now.
+        """
         machines = self._sweeper.machines
         if machines is None:
             return
-        waiting = [machine for machine in machines if machine.waits_to_serve and machine.instance not in self._ready]
+        waiting = [m for m in machines if m.waits_to_serve and m.reachable and m.instance not in self._ready]
         self._ready |= self._probe.ready(waiting)
         self._ready &= {machine.instance for machine in machines}
         sightings = (machine.sighting(ready=machine.instance in self._ready) for machine in machines)
-        report = EndpointsReport(endpoints=tuple(sighting for sighting in sightings if sighting))
-        if report != self._told:
-            self._tell(report)
-            self._told = report
-        for duty in self._duties.due(machines, ready=self._ready, now=time.monotonic()):
+        self._gathering.share(self._sweeper.region, tuple(sighting for sighting in sightings if sighting))
+        serving = self._serving_planes(machines) if fresh else None
+        for duty in self._duties.due(machines, ready=self._ready, now=time.monotonic(), serving=serving):
             if done := carry_out(duty, self._autoscaling):
                 self._tell(done)
+
+
+    def _serving_planes(self, machines: Sequence[Machine]) -> set[str]:
+        """Control planes that answer, asked only while one of them waits to end."""
+        planes = [machine for machine in machines if machine.role == Role.CONTROL_PLANE]
+        if not any(plane.waits_to_end for plane in planes):
+            return set()
+        return self._probe.ready([plane for plane in planes if plane.reachable])
 
 
 def poll_objects(document: DocumentPoll, edge_tls: EdgeTlsPoll, *, interval: float, tell: Callable[[Report], None]) -> None:
@@ -169,11 +196,18 @@ def main() -> None:
             sys.stdout.buffer.flush()
 
     env = os.environ
-    ec2, autoscaling, s3, ssm = (aws_client(name, env) for name in ("ec2", "autoscaling", "s3", "ssm"))
+    s3, ssm = (aws_client(name, env) for name in ("s3", "ssm"))
     threading.Thread(target=end_with_parent, daemon=True).start()
-    sweeper = Sweeper(ec2, autoscaling, stack=options.stack, judge=Judge(inside=options.inside), fault=tell)
-    duties = Duties(drain=timedelta(seconds=options.drain_seconds))
-    loop = SweepLoop(sweeper, duties, autoscaling, interval=options.sweep_seconds, tell=tell)
+    gathering = Gathering(tell)
+
+    def sweeps_of(region: str) -> SweepLoop:
+        there = env if region == OWN else {**env, "AWS_REGION": region}
+        ec2, autoscaling = (aws_client(name, there) for name in ("ec2", "autoscaling"))
+        # This process is a machine of the stack's own region alone: any other may be empty.
+        judge = Judge(inside=options.inside and region == OWN)
+        sweeper = Sweeper(ec2, autoscaling, stack=options.stack, judge=judge, fault=tell, region=region)
+        duties = Duties(drain=timedelta(seconds=options.drain_seconds))
+        return SweepLoop(sweeper, duties, autoscaling, interval=options.sweep_seconds, tell=tell, gathering=gathering)
 
     document, edge_tls = DocumentPoll(s3, bucket=options.bucket), EdgeTlsPoll(ssm, stack=options.stack)
 
@@ -181,7 +215,8 @@ def main() -> None:
     start(lambda: poll_objects(document, edge_tls, interval=options.document_seconds, tell=tell))
     start(lambda: keep_certificate(document, stack=options.stack, bucket=options.bucket, tell=tell))
     start(lambda: poll_auth(document, issuer, secrets, tell=tell))
-    loop.run()
+    start(OuterRegions(lambda: document.text, sweeps_of, gathering, start).follow)
+    sweeps_of(OWN).run()
 
 
 if __name__ == "__main__":

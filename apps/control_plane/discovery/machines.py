@@ -33,6 +33,8 @@ class Machine:
     address: str
     zone: str
     running: bool = True
+    reachable: bool = True
+    """Whether the address is its own by now; a fixed one is claimed at boot, and until then may be another machine's."""
     group: str | None = None
     lifecycle: str | None = None
 
@@ -48,6 +50,8 @@ class Machine:
 
     def standing(self, *, ready: bool) -> Standing:
         """What callers may do; `ready` says that the machine has answered its ready URL."""
+        if not self.reachable:
+            return Standing.STARTING
         if self.lifecycle and self.lifecycle.startswith(LEAVING):
             return Standing.DRAINING
         if self.lifecycle and self.lifecycle.startswith(COMING) and self.lifecycle != "Pending:Proceed":
@@ -76,11 +80,16 @@ class Machine:
 
 
 def machine_of(instance: dict[str, Any]) -> Machine | None:
-    """Reads an instance of DescribeInstances; None for one without an address or without a role of the mesh."""
+    """Reads an instance of DescribeInstances; None for one without an address or without a role of the mesh.
+
+    A tag says which fixed address a machine is to have, its network interface whether it has it.
+    """
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
     role, service = tags.get(contract.TAG_ROLE, ""), tags.get(contract.TAG_SERVICE, "")
-    address = instance.get("PrivateIpAddress", "")
-    if role not in set(Role) or not service or not address:
+    primary = instance.get("PrivateIpAddress", "")
+    address = tags.get(contract.TAG_ADDRESS) or primary
+    own = {item["PrivateIpAddress"] for interface in instance.get("NetworkInterfaces", []) for item in interface["PrivateIpAddresses"]}
+    if role not in set(Role) or not service or not primary:
         return None
     return Machine(
         instance=instance["InstanceId"],
@@ -89,5 +98,6 @@ def machine_of(instance: dict[str, Any]) -> Machine | None:
         address=address,
         zone=instance["Placement"]["AvailabilityZone"],
         running=instance["State"]["Name"] == "running",
+        reachable=address == primary or address in own,
         group=tags.get(GROUP_TAG),
     )

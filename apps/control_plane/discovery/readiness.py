@@ -1,4 +1,4 @@
-"""Asks machines that a launching hook holds whether they are ready, all at the same time."""
+"""Asks machines whether they are ready, all at the same time."""
 
 import http.client
 import urllib.error

@@ -7,6 +7,7 @@ from typing import Any
 from apps.common.aws import AwsError, error_code
 from apps.control_plane.discovery.judge import Judge
 from apps.control_plane.discovery.machines import Machine, machine_of
+from apps.control_plane.discovery.regions import OWN
 from apps.control_plane.discovery.reports import FaultReport
 from model import contract
 
@@ -20,7 +21,11 @@ LIFECYCLE_IDS = 50
 class Sweeper:
     """Asks, judges the answer, and keeps the last good one."""
 
-    def __init__(self, ec2: Any, autoscaling: Any, *, stack: str, judge: Judge, fault: Callable[[FaultReport], None]) -> None:
+    def __init__(
+        self, ec2: Any, autoscaling: Any, *, stack: str, judge: Judge, fault: Callable[[FaultReport], None], region: str = OWN
+    ) -> None:
+        """`region` is where the clients ask, if that is another region than the stack's own; faults then say so."""
+        self.region = region
         self._ec2 = ec2
         self._autoscaling = autoscaling
         self._filters = [
@@ -39,20 +44,23 @@ class Sweeper:
             seen = sorted(self._instances(), key=lambda machine: (machine.role, machine.service, machine.instance))
         except AwsError as error:
             self._judge.error()
-            self._fault(FaultReport(api=INSTANCES, code=error_code(error), text=str(error)))
+            self._tell_fault(INSTANCES, error_code(error), str(error))
             return False
         if refusal := self._judge.refusal(len(seen)):
-            self._fault(FaultReport(api=INSTANCES, code="EmptyAnswer", text=refusal))
+            self._tell_fault(INSTANCES, "EmptyAnswer", refusal)
             return False
         members = [machine.instance for machine in seen if machine.group]
         try:
             self._lifecycles = dict(self._states(members))
         except AwsError as error:
-            self._fault(FaultReport(api=LIFECYCLE, code=error_code(error), text=str(error)))
+            self._tell_fault(LIFECYCLE, error_code(error), str(error))
         self.machines = tuple(
             replace(machine, lifecycle=self._lifecycles.get(machine.instance)) if machine.group else machine for machine in seen
         )
         return True
+
+    def _tell_fault(self, api: str, code: str, text: str) -> None:
+        self._fault(FaultReport(api=f"{api} in {self.region}" if self.region else api, code=code, text=text))
 
     def _instances(self) -> Iterator[Machine]:
         pages = self._ec2.get_paginator("describe_instances").paginate(

@@ -1,6 +1,6 @@
 """Access logs: one JSON line a request or TCP connection on stdout, with no header, cookie or query that may hold a secret."""
 
-from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog, AccessLogFilter, HeaderFilter
+from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog, AccessLogFilter, HeaderFilter, NotHealthCheckFilter
 from envoy.config.core.v3.substitution_format_string_pb2 import SubstitutionFormatString
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
 from envoy.extensions.access_loggers.stream.v3.stream_pb2 import StdoutAccessLog
@@ -51,6 +51,13 @@ def of_requests(*, with_health_checks: bool) -> AccessLog:
                 )
             )
         )
+    return log
+
+
+def of_forwarded_requests() -> AccessLog:
+    """A line a request of clients; checks are known by the filter that answers them, whatever a client calls itself."""
+    log = _stdout(_REQUEST)
+    log.filter.CopyFrom(AccessLogFilter(not_health_check_filter=NotHealthCheckFilter()))
     return log
 
 

@@ -4,7 +4,7 @@ JSON and gRPC-Web are below the bridge's prefix; native gRPC is also at its own 
 clients know no prefix. The filters are off but on these routes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from envoy.config.route.v3.route_components_pb2 import FilterConfig, Route, RouteAction, RouteMatch
@@ -23,7 +23,7 @@ from apps.control_plane.resources import retries
 from apps.control_plane.resources.feature import Feature
 from apps.control_plane.resources.protos import duration, pack, seconds, set_header
 from model import http_rules
-from model.edge import BridgeSpec
+from model.edge import BridgeSpec, RouteSpec
 
 HTTP1_NAME = "envoy.filters.http.grpc_http1_bridge"
 WEB_NAME = "envoy.filters.http.grpc_web"
@@ -33,14 +33,30 @@ JSON_BYTES = 1024 * 1024
 """Largest JSON request, and largest message of an answer, that is transcoded: Envoy holds each in memory."""
 
 _NONE = timedelta(0)
+_ON = FilterConfig(config=Any(), disabled=False)
+
+
+class Http1(Feature):
+    """gRPC over HTTP/1.1, where the client's connection ends: between edges a request is HTTP/2, which this filter leaves alone.
+
+    It takes for gRPC whatever says so, hence it comes before the filters that make a request say so.
+    """
+
+    at_outer = True
+
+    def filters(self, world: World) -> Iterable[HttpFilter]:
+        if _has_bridges(world):
+            yield _off(HTTP1_NAME, Http1Bridge())
+
+    def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:
+        return {HTTP1_NAME: _ON} if world.spec.services[service].bridge else {}
 
 
 class Bridge(Feature):
-    """The order matters: the HTTP/1.1 bridge takes for gRPC whatever says so, hence before the filters that make it say so."""
+    """JSON and gRPC-Web."""
 
     def filters(self, world: World) -> Iterable[HttpFilter]:
-        if any(service.bridge for service in world.spec.services.values()):
-            yield _off(HTTP1_NAME, Http1Bridge())
+        if _has_bridges(world):
             yield _off(WEB_NAME, GrpcWeb())
             yield _off(JSON_NAME, GrpcJsonTranscoder(proto_descriptor_bin=b""))
             yield _off(STATS_NAME, GrpcStats(stats_for_all_methods=BoolValue(value=True)))
@@ -71,8 +87,8 @@ def _route(name: str, match: RouteMatch, service: str, spec: BridgeSpec) -> Rout
     )
     # Python's gRPC server resets what comes without it, and HTTP/1.1 clients cannot send it.
     route = Route(name=name, match=match, route=action, request_headers_to_add=[set_header("te", "trailers")])
-    for filter_name in (HTTP1_NAME, WEB_NAME, STATS_NAME):
-        route.typed_per_filter_config[filter_name].CopyFrom(pack(FilterConfig(config=Any(), disabled=False)))
+    for filter_name in (WEB_NAME, STATS_NAME):
+        route.typed_per_filter_config[filter_name].CopyFrom(pack(_ON))
     return route
 
 
@@ -88,6 +104,10 @@ def _transcoder(offered: Iterable[str], descriptors: bytes) -> GrpcJsonTranscode
         max_request_body_size=UInt32Value(value=JSON_BYTES),
         max_response_body_size=UInt32Value(value=JSON_BYTES),
     )
+
+
+def _has_bridges(world: World) -> bool:
+    return any(service.bridge for service in world.spec.services.values())
 
 
 def _off(name: str, config: Message) -> HttpFilter:

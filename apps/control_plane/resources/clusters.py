@@ -1,4 +1,4 @@
-"""Clusters: one for each service that a node may call, and `app` for the program beside it."""
+"""Clusters: one for each service that a node may call, `app` for the program beside it, and an outer edge's `origin`."""
 
 from datetime import timedelta
 
@@ -12,9 +12,11 @@ from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpPro
 from envoy.type.v3.percent_pb2 import Percent
 from google.protobuf.wrappers_pb2 import UInt32Value, UInt64Value
 
-from apps.control_plane.resources import health, names
-from apps.control_plane.resources.http import windows
+from apps.control_plane.resources import health, names, tls
+from apps.control_plane.resources.http import far_apart, windows
+from apps.control_plane.resources.origin import HEALTH_PATH
 from apps.control_plane.resources.protos import BUFFER_BYTES, address, duration, over_ads, pack
+from model.contract import Role, spiffe_id
 from model.spec import ServiceSpec
 
 IDENTITY_HEALTH = "/health"
@@ -22,6 +24,10 @@ ZONE_AWARE_FROM = 6
 """Hosts from which on a caller prefers its own zone; smaller groups are plain round robin."""
 
 _CONNECT_TIMEOUT = timedelta(seconds=1)
+_FAR_CONNECT_TIMEOUT = timedelta(seconds=3)
+_MOST_FORWARDED = 100_000
+_PRECONNECT = 2.0
+_NEVER = timedelta(0)
 _MERGE_WINDOW = timedelta(milliseconds=100)
 """Envoy's default holds back changes of health and draining for up to a second."""
 _RETRIES_AT_ONCE = 1024
@@ -41,6 +47,8 @@ def of_service(name: str, service: ServiceSpec) -> Cluster:
         cluster.close_connections_on_host_health_failure = True
     else:
         cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(_http2()))
+    if service.protocol == "grpc":
+        cluster.outlier_detection.CopyFrom(health.outliers_by_connection())
     return cluster
 
 
@@ -55,6 +63,27 @@ def of_identity() -> Cluster:
     """The built-in token issuer, by EDS; it has no sidecar and speaks HTTP/1.1."""
     cluster = _discovered(names.IDENTITY, health.plain_http(names.IDENTITY, IDENTITY_HEALTH))
     cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(_http1()))
+    return cluster
+
+
+def of_origin(domain: str) -> Cluster:
+    """The mesh's own edges as an outer one reaches them, in another region; connections stay, and the next is made early.
+
+    All of an outer edge's clients go through it, WebSockets too: what bounds them is the overload manager.
+    """
+    cluster = _discovered(names.ORIGIN, health.of_origin(HEALTH_PATH))
+    cluster.transport_socket.CopyFrom(tls.to_peer(spiffe_id(domain, Role.EDGE, names.EDGE)))
+    cluster.connect_timeout.CopyFrom(duration(_FAR_CONNECT_TIMEOUT))
+    cluster.outlier_detection.CopyFrom(health.outliers_by_connection())
+    most = UInt32Value(value=_MOST_FORWARDED)
+    cluster.circuit_breakers.thresholds[0].max_requests.CopyFrom(most)
+    cluster.circuit_breakers.thresholds[0].max_pending_requests.CopyFrom(most)
+    cluster.preconnect_policy.per_upstream_preconnect_ratio.value = _PRECONNECT
+    options = Upstream(
+        common_http_protocol_options=HttpProtocolOptions(idle_timeout=duration(_NEVER)),
+        explicit_http_config=Upstream.ExplicitHttpConfig(http2_protocol_options=far_apart()),
+    )
+    cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(options))
     return cluster
 
 

@@ -27,7 +27,9 @@ EXPOSED = ("x-request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-rate
 
 
 class Cors(Feature):
-    """Comes before whatever may refuse, so that a script can read a refusal."""
+    """Comes before whatever may refuse, so that a script can read a refusal; outer edges refuse too, and answer preflights."""
+
+    at_outer = True
 
     def filters(self, world: World) -> Iterable[HttpFilter]:
         services = world.spec.services.values()

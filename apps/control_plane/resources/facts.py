@@ -3,22 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import PurePosixPath
 
-from model.contract import NodeId
+from model.contract import RUN_DIR, NodeId
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachineFacts:
-    """`public` are further addresses to listen on: an edge's Elastic IP where the machine itself holds it (local run)."""
+    """`public` are further addresses to listen on: an edge's Elastic IP where the machine itself holds it (local run).
+
+    `tls` is the directory of the machine's own mesh certificate.
+    """
 
     node: NodeId
     address: str
     loopback: str
     public: tuple[str, ...] = ()
+    tls: str = f"{RUN_DIR}/tls"
 
     @classmethod
     def read(cls, node: NodeId, facts: Mapping[str, str]) -> "MachineFacts":
-        """Reads `address`, `loopback` and `addresses` (comma-separated); raises ValueError naming node, fact and value."""
+        """Reads `address`, `loopback`, `addresses` (comma-separated) and `tls`; raises ValueError naming node, fact and value."""
 
         def checked(fact: str, value: str) -> str:
             try:
@@ -30,9 +35,13 @@ class MachineFacts:
 
         own = checked("address", facts.get("address", ""))
         others = [checked("addresses", item.strip()) for item in facts.get("addresses", "").split(",") if item.strip()]
+        directory = facts.get("tls", cls.tls)
+        if not PurePosixPath(directory).is_absolute():
+            raise ValueError(f"node {node}: metadata mesh.tls is {directory!r}, which is no absolute path; its bootstrap must give it")
         return cls(
             node=node,
             address=own,
             loopback=checked("loopback", facts.get("loopback", "")),
+            tls=directory,
             public=tuple(dict.fromkeys(item for item in others if item != own)),
         )

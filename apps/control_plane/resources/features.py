@@ -1,22 +1,23 @@
 """The edge's features in the order in which a request meets their filters."""
 
 from apps.control_plane.resources.authorizer import Authorizer
-from apps.control_plane.resources.bridge import Bridge
+from apps.control_plane.resources.bridge import Bridge, Http1
 from apps.control_plane.resources.claims import ClaimHeaders, Require
 from apps.control_plane.resources.cors import Cors
 from apps.control_plane.resources.csrf import Csrf
 from apps.control_plane.resources.feature import Feature
-from apps.control_plane.resources.hardening import PlainHosts, SecurityHeaders
+from apps.control_plane.resources.hardening import PlainRequests, SecurityHeaders
 from apps.control_plane.resources.identity import Identity
 from apps.control_plane.resources.jwt import Jwt
 from apps.control_plane.resources.login import Login
 from apps.control_plane.resources.maintenance import Maintenance
 from apps.control_plane.resources.rate_limit import ClaimRateLimits, MeshRateLimits, RateLimits
 from apps.control_plane.resources.rate_limit_service import RateLimitService
+from apps.control_plane.resources.session_cookies import SessionCookies
 
 FEATURES: tuple[Feature, ...] = (
     SecurityHeaders(),
-    PlainHosts(),
+    PlainRequests(),
     Maintenance(),
     Cors(),
     ClaimHeaders(),
@@ -26,12 +27,17 @@ FEATURES: tuple[Feature, ...] = (
     Csrf(),
     Identity(),
     Login(),
+    SessionCookies(),
     Jwt(),
     Require(),
     Authorizer(),
     ClaimRateLimits(),
+    Http1(),
     Bridge(),
 )
 """Order: first what writes on every answer (security headers, CORS, so that scripts can read refusals), then what costs
 least and refuses most (limits by address, CSRF), then who it is (login, JWT, RBAC, external authorizer), then limits by
 who it is, then what changes the request (bridge)."""
+
+OUTER_FEATURES = tuple(feature for feature in FEATURES if feature.at_outer)
+"""What outer edges do; who comes, how often, and what becomes of the request is judged by the origin alone, exactly once."""

@@ -4,11 +4,15 @@ from datetime import timedelta
 
 from envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection
 from envoy.config.core.v3.health_check_pb2 import HealthCheck
+from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
+from envoy.extensions.filters.http.health_check.v3.health_check_pb2 import HealthCheck as HealthCheckFilter
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from envoy.type.v3.http_pb2 import CodecClientType
 from envoy.type.v3.range_pb2 import Int64Range
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
-from apps.control_plane.resources.protos import duration
+from apps.control_plane.resources.protos import duration, pack
 from model.spec import HealthSpec, ServiceSpec
 
 _INTERVAL = timedelta(seconds=1)
@@ -16,6 +20,7 @@ _TIMEOUT = timedelta(seconds=2)
 _EJECTION = timedelta(seconds=5)
 _LONGEST_EJECTION = timedelta(seconds=60)
 _FAILURES = 3
+_FAR_FAILURES = 2
 _GATEWAY_FAILURES = 2
 _LARGEST_EJECTED_PERCENT = 50
 
@@ -53,6 +58,28 @@ def plain_http(host: str, path: str) -> HealthCheck:
     return check
 
 
+def of_origin(path: str) -> HealthCheck:
+    """GET of a path over HTTP/2 in another region: one lost answer is not yet a lost edge."""
+    check = _check()
+    check.http_health_check.path = path
+    check.http_health_check.codec_client_type = CodecClientType.HTTP2
+    check.unhealthy_threshold.value = _FAR_FAILURES
+    return check
+
+
+def answer(path: str) -> HttpFilter:
+    """Answers such checks by itself, and refuses them once admin was told to fail them.
+
+    A client's request for the same path passes: an outer edge says of each from whom it is, of its own checks it does not.
+    """
+    headers = [
+        HeaderMatcher(name=":path", string_match=StringMatcher(exact=path)),
+        HeaderMatcher(name="x-forwarded-for", present_match=False),
+    ]
+    config = HealthCheckFilter(pass_through_mode=BoolValue(value=False), headers=headers)
+    return HttpFilter(name="envoy.filters.http.health_check", typed_config=pack(config))
+
+
 def tcp() -> HealthCheck:
     check = _check()
     check.tcp_health_check.SetInParent()
@@ -70,6 +97,28 @@ def outliers() -> OutlierDetection:
         consecutive_5xx=UInt32Value(value=_FAILURES),
         consecutive_gateway_failure=UInt32Value(value=_GATEWAY_FAILURES),
         enforcing_consecutive_gateway_failure=UInt32Value(value=100),
+        interval=duration(_INTERVAL),
+        base_ejection_time=duration(_EJECTION),
+        max_ejection_time=duration(_LONGEST_EJECTION),
+        max_ejection_percent=UInt32Value(value=_LARGEST_EJECTED_PERCENT),
+        successful_active_health_check_uneject_host=BoolValue(value=False),
+    )
+
+
+def outliers_by_connection() -> OutlierDetection:
+    """Ejects a host for failing connections alone, where an answer says nothing of the host that gave it.
+
+    Of a gRPC service any client can make answers count as failures: an unknown method as 501, a deadline of its own as 504.
+    What an origin edge answers is a service's.
+    """
+    return OutlierDetection(
+        split_external_local_origin_errors=True,
+        consecutive_local_origin_failure=UInt32Value(value=_FAILURES),
+        enforcing_consecutive_local_origin_failure=UInt32Value(value=100),
+        enforcing_local_origin_success_rate=UInt32Value(value=0),
+        enforcing_consecutive_5xx=UInt32Value(value=0),
+        enforcing_consecutive_gateway_failure=UInt32Value(value=0),
+        enforcing_success_rate=UInt32Value(value=0),
         interval=duration(_INTERVAL),
         base_ejection_time=duration(_EJECTION),
         max_ejection_time=duration(_LONGEST_EJECTION),

@@ -1,6 +1,6 @@
 """Listeners: what each role accepts, where, and what it does with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from envoy.config.core.v3.base_pb2 import TrafficDirection
@@ -12,11 +12,11 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from google.protobuf.wrappers_pb2 import UInt32Value
 
-from apps.control_plane.resources import access_log, http, names, tls
+from apps.control_plane.resources import access_log, health, http, names, origin, tls
 from apps.control_plane.resources.facts import MachineFacts
 from apps.control_plane.resources.protos import BUFFER_BYTES, address, pack, seconds
 from apps.control_plane.resources.routes import redirect
-from model.contract import EGRESS_PORT, INGRESS_PORT, POSTGRES_PORT
+from model.contract import EGRESS_PORT, INGRESS_PORT, ORIGIN_PORT, POSTGRES_PORT
 
 _TLS_HANDSHAKE_SECONDS = 10
 _TLS_HELLO_SECONDS = 5
@@ -35,13 +35,14 @@ def edge_https(
     facts: MachineFacts,
     port: int,
     http_filters: Sequence[HttpFilter] = (),
+    own_headers: Iterable[str] = (),
     certificates: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Listener:
-    """What clients of the mesh reach; `http_filters` run before the router.
+    """What clients of the mesh reach; `http_filters` run before the router, `own_headers` are no client's to send.
 
     `certificates` are secrets' names with the domains for which clients get them by SNI; all others get the default one.
     """
-    manager = http.edge(names.EDGE_HTTPS, names.EDGE_ROUTES, facts.node, http_filters)
+    manager = http.edge(names.EDGE_HTTPS, names.EDGE_ROUTES, facts.node, http_filters, own_headers)
     listener = _public(names.EDGE_HTTPS, facts, port, [http.network_filter(manager)])
     listener.filter_chains[0].transport_socket.CopyFrom(tls.downstream(names.EDGE_SECRET))
     for secret, domains in certificates.items():
@@ -52,6 +53,20 @@ def edge_https(
         chain.transport_socket_connect_timeout.CopyFrom(seconds(_TLS_HANDSHAKE_SECONDS))
     listener.listener_filters.append(ListenerFilter(name="envoy.filters.listener.tls_inspector", typed_config=pack(TlsInspector())))
     listener.listener_filters_timeout.CopyFrom(seconds(_TLS_HELLO_SECONDS))
+    return listener
+
+
+def edge_origin(
+    facts: MachineFacts, outer: Iterable[str], http_filters: Sequence[HttpFilter], own_headers: Iterable[str] = ()
+) -> Listener:
+    """What outer edges reach, by mutual TLS; `outer` are their SPIFFE ids. Clients' connections do not use up its own."""
+    filters = [health.answer(origin.HEALTH_PATH), *http_filters]
+    manager = http.origin(names.EDGE_ORIGIN, names.EDGE_ROUTES, facts.node, filters, own_headers)
+    listener = _listener(names.EDGE_ORIGIN, facts.address, ORIGIN_PORT, TrafficDirection.INBOUND, [http.network_filter(manager)])
+    listener.filter_chains[0].transport_socket.CopyFrom(tls.from_peers(outer))
+    listener.filter_chains[0].transport_socket_connect_timeout.CopyFrom(seconds(_TLS_HANDSHAKE_SECONDS))
+    listener.socket_options.append(_SLOW_READER)
+    listener.ignore_global_conn_limit = True
     return listener
 
 

@@ -17,6 +17,8 @@ RETRY_AFTER = timedelta(minutes=1)
 class Maintenance(Feature):
     """Clients that want JSON or HTML get it from the error pages."""
 
+    at_outer = True
+
     def change_route(self, world: World, service: str, route: RouteSpec, built: Route) -> None:
         if route.maintenance:
             built.direct_response.CopyFrom(DirectResponseAction(status=503, body=DataSource(inline_string=BODY)))

@@ -5,11 +5,19 @@ APP = "app"
 LOCAL_CLUSTER = "mesh.local"
 """Endpoint set of the node's own group; the bootstrap asks for it, no CDS cluster names it."""
 POSTGRES = "postgres"
+ORIGIN = "origin"
+"""The mesh's own edges, as outer edges know them."""
+WARMTH = "warmth"
+"""Listener and cluster by which an outer edge makes connections to its origin before clients need them."""
 IDENTITY = "identity"
 """The built-in token issuer."""
 
+EDGE = "edge"
+"""The group of the mesh's own edges."""
 EDGE_HTTPS = "edge-https"
 EDGE_HTTP = "edge-http"
+EDGE_ORIGIN = "edge-origin"
+"""Listener of an edge for the outer ones."""
 INGRESS = "ingress"
 EGRESS = "egress"
 
@@ -19,6 +27,9 @@ EGRESS_ROUTES = "egress"
 
 EDGE_SECRET = "edge-tls"
 """The certificate for clients that name no domain with one of its own."""
+MESH_CERTIFICATE = "mesh-tls"
+"""The machine's own certificate in the mesh."""
+MESH_CA = "mesh-ca"
 
 
 def edge_secret(path: str) -> str:

@@ -31,6 +31,14 @@ def once() -> RetryPolicy:
     return _elsewhere(_NEVER_REACHED)
 
 
+def between_edges(policy: RetryPolicy) -> RetryPolicy:
+    """The same from an outer edge to the origin, where a gateway error is an answer: the origin has tried other hosts itself."""
+    result = RetryPolicy()
+    result.CopyFrom(policy)
+    result.retry_on = ",".join(condition for condition in policy.retry_on.split(",") if condition != "gateway-error")
+    return result
+
+
 def to_app() -> RetryPolicy:
     """For a sidecar's own app, which has no other host."""
     return _policy("connect-failure")

@@ -1,11 +1,12 @@
 """Route configurations: the edge by path, a sidecar's egress by authority, its ingress to the one app."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.config.route.v3.route_components_pb2 import (
+    DirectResponseAction,
     HeaderMatcher,
     RedirectAction,
     RetryPolicy,
@@ -20,8 +21,11 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 from apps.control_plane.model import World
 from apps.control_plane.resources import bridge, http, names, retries, websocket
-from apps.control_plane.resources.features import FEATURES
+from apps.control_plane.resources.feature import Feature
+from apps.control_plane.resources.features import FEATURES, OUTER_FEATURES
+from apps.control_plane.resources.hardening import no_plain_host
 from apps.control_plane.resources.maintenance import open_to_all
+from apps.control_plane.resources.origin import towards
 from apps.control_plane.resources.protos import duration, pack, seconds, set_header
 from model.edge import RouteSpec
 from model.spec import MeshSpec, ServiceSpec
@@ -37,6 +41,16 @@ _GRPC_IDLE_TIMEOUT = timedelta(hours=1)
 
 
 def edge(world: World) -> RouteConfiguration:
+    """What clients may ask for, and which service answers."""
+    return _table(world, FEATURES, outer=False)
+
+
+def outer(world: World) -> RouteConfiguration:
+    """The same for an outer edge: what its own features do not answer, the origin does."""
+    return _table(world, OUTER_FEATURES, outer=True)
+
+
+def _table(world: World, features: Sequence[Feature], *, outer: bool) -> RouteConfiguration:
     """For every host the features' own routes, then longest prefix first; a path that no route has is answered 404.
 
     A domain that routes name has its own and those that name none; its own win where the prefixes are the same.
@@ -49,10 +63,11 @@ def edge(world: World) -> RouteConfiguration:
         hosts[domain] = VirtualHost(name=domain, domains=[domain])
     for host in hosts.values():
         for feature in FEATURES:
-            host.routes.extend(feature.routes(world))
+            host.routes.extend(towards(own) if outer and feature not in features else own for own in feature.routes(world))
     for route, service in routed:
-        for built in _edge_routes(world, route, service):
-            _apply_features(world, service, route, built)
+        for found in _edge_routes(world, route, service):
+            built = towards(found) if outer else found
+            _apply_features(features, world, service, route, built)
             for domain in route.domains or hosts:
                 hosts[domain].routes.append(built)
     return RouteConfiguration(name=names.EDGE_ROUTES, virtual_hosts=hosts.values(), ignore_port_in_host_matching=True)
@@ -65,7 +80,8 @@ def redirect(https_port: int) -> RouteConfiguration:
         port_redirect=0 if https_port == HTTPS_PORT else https_port,
         response_code=RedirectAction.MOVED_PERMANENTLY,
     )
-    host = VirtualHost(name="redirect", domains=["*"], routes=[Route(match=RouteMatch(prefix="/"), redirect=action)])
+    routes = [no_plain_host(), Route(match=RouteMatch(prefix="/"), redirect=action)]
+    host = VirtualHost(name="redirect", domains=["*"], routes=routes)
     return RouteConfiguration(name=names.EDGE_HTTP, virtual_hosts=[host])
 
 
@@ -96,10 +112,23 @@ def egress(spec: MeshSpec, callees: Iterable[str]) -> RouteConfiguration:
 
 
 def _edge_routes(world: World, route: RouteSpec, service: str) -> Iterable[Route]:
-    if (spec := world.spec.services[service].bridge) is None:
+    described = world.spec.services[service]
+    if described.bridge is None:
+        yield from _no_metrics(route, service, described.metrics)
         yield from _http_routes(route, service)
     elif service in world.descriptors:
-        yield from bridge.routes(service, spec, world.descriptors[service])
+        yield from bridge.routes(service, described.bridge, world.descriptors[service])
+
+
+def _no_metrics(route: RouteSpec, service: str, path: str | None) -> Iterable[Route]:
+    """The app's metrics are for the mesh's own Prometheus, which does not come by the edge."""
+    if path is None or path == "/":
+        return
+    if route.strip and route.prefix != "/":
+        path = f"{route.prefix}{path}"
+    if path.startswith(route.prefix):
+        answer = DirectResponseAction(status=404)
+        yield Route(name=f"{service}:metrics", match=RouteMatch(path_separated_prefix=path), direct_response=answer)
 
 
 def _http_routes(route: RouteSpec, service: str) -> Iterable[Route]:
@@ -120,9 +149,9 @@ def _http_routes(route: RouteSpec, service: str) -> Iterable[Route]:
         yield result
 
 
-def _apply_features(world: World, service: str, route: RouteSpec, built: Route) -> None:
+def _apply_features(features: Sequence[Feature], world: World, service: str, route: RouteSpec, built: Route) -> None:
     route = open_to_all(route)
-    for feature in FEATURES:
+    for feature in features:
         for name, config in feature.of_route(world, service, route).items():
             built.typed_per_filter_config[name].CopyFrom(pack(config))
         feature.change_route(world, service, route, built)

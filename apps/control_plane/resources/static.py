@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.base_pb2 import TransportSocket
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.oauth2.v3.oauth_pb2 import OAuth2
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpConnectionManager, HttpFilter
-from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext, UpstreamTlsContext
 from google.protobuf.message import Message
 
 from apps.control_plane import type_urls
@@ -34,6 +35,7 @@ def static_bootstrap(resources: Mapping[str, Mapping[str, Message]]) -> Bootstra
 
 def _add_cluster(target: Cluster, cluster: Cluster, assignments: Mapping[str, Message]) -> None:
     target.CopyFrom(cluster)
+    _name_static_certificates(target.transport_socket)
     if cluster.type != Cluster.EDS:
         return
     target.ClearField("eds_cluster_config")
@@ -47,11 +49,7 @@ def _add_cluster(target: Cluster, cluster: Cluster, assignments: Mapping[str, Me
 def _add_listener(target: Listener, listener: Listener, routes: Mapping[str, Message]) -> None:
     target.CopyFrom(listener)
     for chain in target.filter_chains:
-        context = DownstreamTlsContext()
-        if chain.transport_socket.typed_config.Unpack(context):
-            for secret in context.common_tls_context.tls_certificate_sds_secret_configs:
-                secret.ClearField("sds_config")
-            chain.transport_socket.typed_config.CopyFrom(pack(context))
+        _name_static_certificates(chain.transport_socket)
         for item in chain.filters:
             manager = HttpConnectionManager()
             if item.typed_config.Unpack(manager) and manager.HasField("rds"):
@@ -61,6 +59,18 @@ def _add_listener(target: Listener, listener: Listener, routes: Mapping[str, Mes
                 for http_filter in manager.http_filters:
                     _name_static_secrets(http_filter)
                 item.typed_config.CopyFrom(pack(manager))
+
+
+def _name_static_certificates(socket: TransportSocket) -> None:
+    for context in (DownstreamTlsContext(), UpstreamTlsContext()):
+        if not socket.typed_config.Unpack(context):
+            continue
+        common = context.common_tls_context
+        for secret in common.tls_certificate_sds_secret_configs:
+            secret.ClearField("sds_config")
+        if common.HasField("combined_validation_context"):
+            common.combined_validation_context.validation_context_sds_secret_config.ClearField("sds_config")
+        socket.typed_config.CopyFrom(pack(context))
 
 
 def _name_static_secrets(http_filter: HttpFilter) -> None:

@@ -16,6 +16,10 @@ from model.contract import NodeId
         ("edge/edge/i-1", "spiffe://t.internal/service/edge", False),
         ("service/web/i-1", "spiffe://other.internal/service/web", False),
         ("service/web/i-1", None, False),
+        ("outer-edge/us-east-1/i-1", "spiffe://t.internal/outer-edge/us-east-1", True),
+        ("outer-edge/us-east-1/i-1", "spiffe://t.internal/outer-edge/ap-south-1", False),
+        ("outer-edge/us-east-1/i-1", "spiffe://t.internal/edge/edge", False),
+        ("edge/edge/i-1", "spiffe://t.internal/outer-edge/us-east-1", False),
     ],
 )
 def test_role_and_service_must_be_those_of_the_certificate(node: str, certificate: str | None, served: bool) -> None:

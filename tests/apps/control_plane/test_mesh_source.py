@@ -14,6 +14,7 @@ from apps.control_plane.model import Endpoint, EndpointState, Issuer, LoginSecre
 from apps.control_plane.node import Node
 from apps.control_plane.snapshot import Snapshot
 from model.contract import NodeId, Role
+from model.edge import OuterSpec
 from model.spec import MeshSpec
 
 IMAGE = {"build": "apps/http_service"}
@@ -113,6 +114,25 @@ def test_endpoints_are_never_put_into_a_snapshot_of_an_earlier_intent(
     found = source.snapshot_for(FRONT)
     assert found is not None
     assert found.version(type_urls.CLUSTER) == Snapshot.of(resources_for(later, FRONT)).version(type_urls.CLUSTER)
+
+
+def test_an_edge_that_joins_concerns_outer_edges_and_no_service(source: MeshSource) -> None:
+    outer = node(Role.OUTER_EDGE, "us-east-1", 4)
+    source.show(beyond(world(machine("edge", 1))))
+    before = {item: source.snapshot_for(item) for item in (outer, FRONT)}
+    source.show(beyond(world(machine("edge", 1), machine("edge", 2))))
+    assert source.snapshot_for(outer) is not before[outer]
+    assert source.snapshot_for(FRONT) is before[FRONT]
+    joined = source.snapshot_for(outer)
+    source.show(beyond(world(machine("edge", 1), machine("edge", 2), machine("front", 3))))
+    assert source.snapshot_for(outer) is joined
+
+
+def beyond(inner: World) -> World:
+    """The same with outer edges."""
+    region = OuterSpec.model_validate({"region": "us-east-1", "cidr": "127.21.0.0/16"})
+    edge = inner.spec.edge.model_copy(update={"outer": [region]})
+    return replace(inner, spec=inner.spec.model_copy(update={"edge": edge}))
 
 
 def test_a_new_certificate_concerns_edges_only(source: MeshSource) -> None:

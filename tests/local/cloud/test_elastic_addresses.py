@@ -53,3 +53,10 @@ def test_a_terminated_machine_lets_go_of_its_address(account: Any) -> None:
     account.ec2.associate_address(AllocationId=eip["AllocationId"], InstanceId=second)
     account.ec2.terminate_instances(InstanceIds=[second])
     account.ec2.release_address(AllocationId=eip["AllocationId"])
+
+
+def test_two_regions_never_give_the_same_address(account: Any) -> None:
+    far = account.client("ec2", "us-west-2")
+    near, other = account.ec2.allocate_address(Domain="vpc")["PublicIp"], far.allocate_address(Domain="vpc")["PublicIp"]
+    assert near != other
+    assert {str(one.address) for one in account.cloud.elastic_addresses()} >= {near, other}

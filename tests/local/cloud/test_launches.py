@@ -60,6 +60,7 @@ def test_members_get_everything_that_the_template_says(account: Any) -> None:
         TagSpecifications=[
             {"ResourceType": "instance", "Tags": [{"Key": "mesh:role", "Value": "service"}]},
             {"ResourceType": "volume", "Tags": [{"Key": "of", "Value": "machine"}]},
+            {"ResourceType": "network-interface", "Tags": [{"Key": "of", "Value": "machine"}]},
         ],
         BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 12, "DeleteOnTermination": True}}],
     )
@@ -73,9 +74,10 @@ def test_members_get_everything_that_the_template_says(account: Any) -> None:
     assert "other" not in {tag["Key"] for tag in shown["Tags"]}
     (machine,) = (m for m in account.cloud.instances() if m.id == shown["InstanceId"])
     assert (machine.role, machine.stack, machine.iam_profile_arn) == ("service", "local", shown["IamInstanceProfile"]["Arn"])
-    (volume,) = machine.volumes
-    assert (volume.device, volume.zone, volume.tags) == ("/dev/sda1", machine.zone, {"of": "machine"})
-    assert len(account.ec2.describe_volumes(Filters=[{"Name": "tag:of", "Values": ["machine"]}])["Volumes"]) == 1
+    of_machine = [{"Name": "tag:of", "Values": ["machine"]}]
+    (volume,) = account.ec2.describe_volumes(Filters=of_machine)["Volumes"]
+    assert (volume["Attachments"][0]["Device"], volume["AvailabilityZone"]) == ("/dev/sda1", machine.zone)
+    assert len(account.ec2.describe_network_interfaces(Filters=of_machine)["NetworkInterfaces"]) == 1
 
 
 def test_members_are_spread_evenly_over_the_zones(account: Any) -> None:
@@ -83,8 +85,9 @@ def test_members_are_spread_evenly_over_the_zones(account: Any) -> None:
     assert sorted(Counter(member["AvailabilityZone"] for member in account.members(group)).values()) == [2, 2, 3]
 
 
-def test_automatic_addresses_leave_the_head_of_a_subnet_to_fixed_ones(account: Any) -> None:
+def test_automatic_addresses_leave_what_is_reserved_to_those_who_name_it(account: Any) -> None:
     subnet = account.subnet("127.77.20.0/24")
+    account.ec2.create_subnet_cidr_reservation(SubnetId=subnet, Cidr="127.77.20.0/28", ReservationType="explicit")
     given = [account.run(SubnetId=subnet)["PrivateIpAddress"] for _ in range(3)]
     assert given == ["127.77.20.16", "127.77.20.17", "127.77.20.18"]
     assert account.run(SubnetId=subnet, PrivateIpAddress="127.77.20.10")["PrivateIpAddress"] == "127.77.20.10"
@@ -115,6 +118,38 @@ def test_a_fixed_address_goes_to_the_replacement_of_a_terminated_machine(account
         account.run(**where)
     account.ec2.terminate_instances(InstanceIds=[first["InstanceId"]])
     assert account.run(**where)["PrivateIpAddress"] == "127.77.0.9"
+
+
+def test_a_machine_claims_a_further_address_which_nobody_takes_from_it(account: Any) -> None:
+    first, second = (account.run(SubnetId=account.subnets[0]) for _ in range(2))
+    interfaces = [machine["NetworkInterfaces"][0]["NetworkInterfaceId"] for machine in (first, second)]
+
+    def claim(interface: str, address: str) -> None:
+        account.ec2.assign_private_ip_addresses(NetworkInterfaceId=interface, PrivateIpAddresses=[address])
+
+    claim(interfaces[0], "127.77.0.10")
+    claim(interfaces[0], "127.77.0.10")
+    shown = account.instance(first["InstanceId"])
+    (interface,) = shown["NetworkInterfaces"]
+    assert shown["PrivateIpAddress"] == first["PrivateIpAddress"]
+    assert [(item["PrivateIpAddress"], item["Primary"]) for item in interface["PrivateIpAddresses"]] == [
+        (first["PrivateIpAddress"], True),
+        ("127.77.0.10", False),
+    ]
+    with pytest.raises(ClientError, match=r"127\.77\.0\.10 is in use"):
+        claim(interfaces[1], "127.77.0.10")
+    with pytest.raises(ClientError, match=r"127\.99\.0\.9 does not fall within"):
+        claim(interfaces[1], "127.99.0.9")
+    account.ec2.terminate_instances(InstanceIds=[first["InstanceId"]])
+    claim(interfaces[1], "127.77.0.10")
+    account.ec2.terminate_instances(InstanceIds=[second["InstanceId"]])
+
+
+def test_a_machine_with_a_fixed_address_is_known_by_that(account: Any) -> None:
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "mesh:address", "Value": "127.77.0.11"}]}]
+    machine = account.run(SubnetId=account.subnets[0], TagSpecifications=tags)
+    (known,) = (m for m in account.cloud.instances() if m.id == machine["InstanceId"])
+    assert (known.address, known.private_address) == (ip_address("127.77.0.11"), ip_address(machine["PrivateIpAddress"]))
 
 
 def test_an_address_outside_its_subnet_is_refused(account: Any) -> None:
@@ -173,3 +208,15 @@ def test_an_interface_endpoint_has_addresses_of_its_subnets(account: Any) -> Non
     )["VpcEndpoint"]
     (shown,) = account.ec2.describe_network_interfaces(NetworkInterfaceIds=made["NetworkInterfaceIds"])["NetworkInterfaces"]
     assert ip_address(shown["PrivateIpAddress"]) in ip_network("127.77.24.0/28")
+
+
+def test_machines_of_every_region_are_seen_with_their_region(account: Any) -> None:
+    far = account.client("ec2", "us-west-2")
+    vpc = far.create_vpc(CidrBlock="127.77.128.0/20")["Vpc"]["VpcId"]
+    subnet = far.create_subnet(VpcId=vpc, CidrBlock="127.77.128.0/24", AvailabilityZone="us-west-2a")["Subnet"]["SubnetId"]
+    near = account.run(SubnetId=account.subnets[0])["InstanceId"]
+    launch = {"ImageId": "ami-0123456789abcdef0", "InstanceType": "t3.small", "MinCount": 1, "MaxCount": 1}
+    other = far.run_instances(SubnetId=subnet, **launch)["Instances"][0]
+    regions = {machine.id: (machine.region, machine.zone) for machine in account.cloud.instances()}
+    assert regions[near] == ("eu-central-1", "eu-central-1a")
+    assert regions[other["InstanceId"]] == ("us-west-2", "us-west-2a")

@@ -118,3 +118,41 @@ def test_only_one_refresh_runs_and_it_can_be_cancelled(account: Any) -> None:
     assert sum(lifecycle(account, group).values()) == 2
     with pytest.raises(ClientError, match="No in progress"):
         account.asg.cancel_instance_refresh(AutoScalingGroupName=group)
+
+
+def test_a_group_of_one_launches_first_beyond_its_bound_where_it_may(account: Any) -> None:
+    """An edge."""
+    template = account.template()
+    group = account.scaling_group(template, 1, zones=1, MinSize=1, MaxSize=1, LifecycleHookSpecificationList=[LAUNCH, END])
+    finish_waits(account, group)
+    account.new_version(template, "c2Vjb25k")
+    account.asg.start_instance_refresh(AutoScalingGroupName=group, Preferences=ROLLING | {"MaxHealthyPercentage": 200})
+    assert lifecycle(account, group) == {("InService", "1"): 1, ("Pending:Wait", "2"): 1}
+    finish_waits(account, group)
+    assert lifecycle(account, group) == {("Terminating:Wait", "1"): 1, ("InService", "2"): 1}
+    finish_waits(account, group)
+    assert newest(account, group)["Status"] == "Successful"
+
+
+def test_a_group_of_one_ends_the_old_member_first_where_it_must_and_launches_while_that_waits(account: Any) -> None:
+    """A control plane: its successor boots while it still has its address."""
+    template = account.template()
+    group = account.scaling_group(template, 1, zones=1, MinSize=1, MaxSize=1, LifecycleHookSpecificationList=[LAUNCH, END])
+    finish_waits(account, group)
+    (old,) = (member["InstanceId"] for member in account.members(group))
+    account.new_version(template, "c2Vjb25k")
+    account.asg.start_instance_refresh(AutoScalingGroupName=group, Preferences={"MinHealthyPercentage": 0, "MaxHealthyPercentage": 100})
+    assert lifecycle(account, group) == {("Terminating:Wait", "1"): 1, ("Pending:Wait", "2"): 1}
+    account.ec2.terminate_instances(InstanceIds=[old])
+    assert lifecycle(account, group) == {("Pending:Wait", "2"): 1}
+    finish_waits(account, group)
+    assert newest(account, group)["Status"] == "Successful"
+
+
+def test_the_only_member_of_a_group_is_made_again_when_it_is_terminated(account: Any) -> None:
+    group = account.scaling_group(account.template(), 1, zones=1, MinSize=1, MaxSize=1)
+    (old,) = account.members(group)
+    account.ec2.terminate_instances(InstanceIds=[old["InstanceId"]])
+    (new,) = account.members(group)
+    assert (new["LifecycleState"], new["AvailabilityZone"]) == ("InService", old["AvailabilityZone"])
+    assert new["InstanceId"] != old["InstanceId"]

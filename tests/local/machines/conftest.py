@@ -15,6 +15,7 @@ import psutil
 import pytest
 import yaml
 
+from apps.agent.claims import ATTACH_AS
 from local.machines.host import HostPaths, MachineHost
 from local.machines.machine import Health, MachineStatus
 from local.stacks import StackState, free_range, take_range
@@ -25,21 +26,21 @@ MACHINE_ENV = FACTS + "MESH_ZONE={{ v1.availability_zone }}\n"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FakeVolume:
-    id: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class FakeInstance:
     id: str
     private_address: IPv4Address
     user_data: bytes
     state: str = "running"
+    region: str = "eu-central-1"
     zone: str = "eu-central-1a"
     role: str = "service"
     service: str = "test"
     elastic_addresses: tuple[IPv4Address, ...] = ()
-    volumes: tuple[FakeVolume, ...] = ()
+    fixed_address: IPv4Address | None = None
+
+    @property
+    def address(self) -> IPv4Address:
+        return self.fixed_address or self.private_address
 
 
 @dataclass
@@ -117,6 +118,30 @@ class Rig:
         return [int(path.name) for path in self.paths.processes.glob("*")]
 
 
+@dataclass
+class FakeEc2:
+    """EC2's API as far as the agent claims a volume by it: a volume is on one living machine at a time."""
+
+    cloud: FakeCloud
+    holders: dict[str, str] = field(default_factory=dict)
+
+    def describe_volumes(self, *, VolumeIds: list[str]) -> dict[str, Any]:
+        holder = self.holders.get(VolumeIds[0])
+        return {"Volumes": [{"Attachments": [{"InstanceId": holder}] if holder in self.cloud.known else []}]}
+
+    def attach_volume(self, *, VolumeId: str, InstanceId: str, Device: str) -> None:
+        assert Device == ATTACH_AS
+        self.holders[VolumeId] = InstanceId
+
+
+@pytest.fixture
+def ec2(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> FakeEc2:
+    """What the agents of the rig's machines take for EC2."""
+    fake = FakeEc2(rig.cloud)
+    monkeypatch.setattr("apps.agent.claims.aws_client", lambda _service, _env: fake)
+    return fake
+
+
 def processes_below(directory: Path) -> list[psutil.Process]:
     """Processes that run for machines below a directory."""
     found = []
@@ -139,7 +164,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="machines")
     thread.start()
-    host = MachineHost(cloud, paths, region="eu-central-1", cloud={"AWS_REGION": "eu-central-1"})
+    host = MachineHost(cloud, paths, cloud=lambda region: {"AWS_REGION": region})
     rig = Rig(cloud=cloud, host=host, paths=paths, network=network, loop=loop)
     try:
         rig.run(host.start())

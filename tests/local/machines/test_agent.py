@@ -2,7 +2,6 @@
 
 import json
 import urllib.request
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,16 +61,15 @@ def test_a_task_that_cannot_be_done_is_shown_and_tried_again(rig: Any) -> None:
 
 
 @pytest.mark.components
-def test_a_machine_waits_for_its_volume_whose_data_outlives_it(rig: Any) -> None:
+def test_a_machine_waits_for_its_volume_whose_data_outlives_the_one_before(rig: Any, ec2: Any) -> None:
     files = agent_file(volume={"id": VOLUME, "label": "mesh-data", "mount": "/data"})
     first = rig.launch({"prepare": PREPARE, "web": WEB}, role="database", files=files)
-    rig.until(lambda machines: bool(machines) and f"prepare: waits for volume {VOLUME} to be attached" in machines[0].detail)
-    volume = type("Volume", (), {"id": VOLUME})()
-    rig.cloud.put(replace(first, volumes=(volume,)))
     rig.until_health(Health.HEALTHY)
+    assert ec2.holders == {VOLUME: first.id}
     (rig.paths.machines / first.id / "root/data/kept").write_text("still here")
+    second = rig.launch({"prepare": PREPARE, "web": WEB}, index=11, role="database", files=files)
+    waits = f"prepare: waits for volume {VOLUME}: it is on {first.id}"
+    rig.until(lambda machines: any(waits in one.detail for one in machines))
     rig.cloud.terminate(first.id)
-    rig.until(lambda machines: machines == [])
-    second = rig.launch({"prepare": PREPARE, "web": WEB}, index=11, role="database", files=files, volumes=(volume,))
     rig.until_health(Health.HEALTHY)
     assert urllib.request.urlopen(f"http://{second.private_address}:{PORT}/data/kept").read() == b"still here"

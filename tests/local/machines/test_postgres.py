@@ -5,7 +5,6 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.components
 
 PORT = 5433
 DATA = "${MESH_ROOT}/var/lib/mesh"
-VOLUME = SimpleNamespace(id="vol-0123456789abcdef0")
+VOLUME = "vol-0123"
 HBA = "local all all trust\nhost mesh reader ${MESH_ADDRESS}/32 scram-sha-256\n"
 SCRIPT = "CREATE ROLE reader LOGIN PASSWORD 'read';\nCREATE TABLE words (word text);\nGRANT ALL ON words TO reader;\n"
 
@@ -83,7 +82,7 @@ def with_users(*names: str) -> tuple[dict[str, Any], dict[str, str]]:
     services["prepare"] = {"image": "agent:1", "labels": {"envoy-mesh.local.command": "python -m apps.agent prepare"}}
     for name in ("postgres", "users"):
         services[name]["depends_on"] = {"prepare": {"condition": "service_completed_successfully"}}
-    task = {"volume": {"id": VOLUME.id, "label": "mesh-data", "mount": "/var/lib/mesh/postgres"}}
+    task = {"volume": {"id": VOLUME, "label": "mesh-data", "mount": "/var/lib/mesh/postgres"}}
     return services, {"/etc/mesh/agent.json": json.dumps(task), "/etc/mesh/templates/postgres/users.sh": users_script(list(names))}
 
 
@@ -91,10 +90,11 @@ def as_service(address: object, name: str, sql: str) -> list[tuple[Any, ...]]:
     return ask(address, sql, user=name, password=f"of-{name}")
 
 
+@pytest.mark.usefixtures("ec2")
 def test_a_service_that_comes_later_is_a_user_when_the_machine_is_replaced_and_the_data_is_still_there(rig: Any) -> None:
     def boot(index: int, *names: str) -> Any:
         services, files = with_users(*names)
-        instance = rig.launch(services, index=index, role="database", files=files, volumes=(VOLUME,))
+        instance = rig.launch(services, index=index, role="database", files=files)
         rig.until_health(Health.HEALTHY)
         return instance
 
@@ -109,9 +109,10 @@ def test_a_service_that_comes_later_is_a_user_when_the_machine_is_replaced_and_t
         as_service(second.private_address, "service-3", "SELECT * FROM web.words")
 
 
+@pytest.mark.usefixtures("ec2")
 def test_making_the_users_again_gives_back_what_was_taken_and_ends_well(rig: Any) -> None:
     services, files = with_users("web")
-    instance = rig.launch(services, role="database", files=files, volumes=(VOLUME,))
+    instance = rig.launch(services, role="database", files=files)
     rig.until_health(Health.HEALTHY)
     ask(instance.private_address, "ALTER ROLE web NOLOGIN PASSWORD 'old'; ALTER SCHEMA web OWNER TO postgres")
     rig.cloud.put(replace(instance, state="stopped"))
@@ -121,11 +122,12 @@ def test_making_the_users_again_gives_back_what_was_taken_and_ends_well(rig: Any
     as_service(instance.private_address, "web", "CREATE TABLE words (word text)")
 
 
+@pytest.mark.usefixtures("ec2")
 def test_a_machine_whose_users_cannot_be_made_is_not_healthy(rig: Any) -> None:
     services, files = with_users("web")
     del services["users"]["environment"]["PASSWORD_WEB"]
     services["users"]["environment"]["POSTGRES_PASSWORD"] = "wrong"
-    rig.launch(services, role="database", files=files, volumes=(VOLUME,))
+    rig.launch(services, role="database", files=files)
     status = rig.until(lambda machines: bool(machines) and machines[0].health == Health.UNHEALTHY)[0]
     assert "users: ended with code" in status.detail
 

@@ -18,6 +18,13 @@ CASES = [
         outputs=("arn", "availabilityZoneId"),
     ),
     Case(
+        "aws:ec2/subnetCidrReservation:SubnetCidrReservation",
+        lambda w: {"subnetId": w.subnet, "cidrBlock": "127.20.0.0/28", "reservationType": "explicit", "description": "claimed"},
+        None,
+        lambda w: {"cidrBlock": "127.20.0.16/28"},
+        outputs=("ownerId",),
+    ),
+    Case(
         "aws:ec2/internetGateway:InternetGateway",
         lambda w: {"vpcId": w.vpc},
         lambda w: {"vpcId": w.other_vpc},
@@ -150,37 +157,10 @@ CASES = [
         outputs=("arn", "latestVersion"),
     ),
     Case(
-        "aws:ec2/instance:Instance",
-        lambda w: {
-            "ami": AMI,
-            "instanceType": "t3.micro",
-            "subnetId": w.subnet,
-            "privateIp": "127.20.0.50",
-            "userData": "one",
-            "vpcSecurityGroupIds": [w.group],
-        },
-        lambda w: {"vpcSecurityGroupIds": [w.other_group], **TAGS},
-        lambda w: {"privateIp": "127.20.0.51"},
-        outputs=("arn", "privateIp", "primaryNetworkInterfaceId"),
-    ),
-    Case(
-        "aws:ec2/networkInterface:NetworkInterface",
-        lambda w: {"subnetId": w.subnet, "privateIps": ["127.20.0.60"], "securityGroups": [w.group]},
-        lambda w: {"securityGroups": [w.other_group]},
-        lambda w: {"privateIps": ["127.20.0.61"]},
-        outputs=("arn", "privateIp"),
-    ),
-    Case(
         "aws:ebs/volume:Volume",
         lambda w: {"availabilityZone": "eu-central-1a", "size": 1, "type": "gp3", "encrypted": True},
         lambda w: {"size": 2},
         lambda w: {"availabilityZone": "eu-central-1b"},
         outputs=("arn",),
-    ),
-    Case(
-        "aws:ec2/volumeAttachment:VolumeAttachment",
-        lambda w: {"deviceName": "/dev/sdf", "volumeId": w.volume, "instanceId": w.instance},
-        lambda w: {"stopInstanceBeforeDetaching": True},
-        lambda w: {"volumeId": w.other_volume, "deviceName": "/dev/sdg"},
     ),
 ]

@@ -70,14 +70,6 @@ def test_a_replaced_resource_with_a_name_of_its_own_goes_first(offline: Engine) 
     assert not difference.delete_before_replace
 
 
-def test_user_data_replaces_a_machine_only_when_asked_to(offline: Engine) -> None:
-    urn = urn_of("aws:ec2/instance:Instance", "i")
-    old, new = {"userData": "a"}, {"userData": "b"}
-    assert offline.diff(urn, "i-1", old, new, {}).replaces == ()
-    rolling = {"userDataReplaceOnChange": True}
-    assert offline.diff(urn, "i-1", {**old, **rolling}, {**new, **rolling}, {}).replaces == ("userData",)
-
-
 def test_a_certificate_near_its_end_is_replaced(offline: Engine) -> None:
     urn = urn_of("tls:index/selfSignedCert:SelfSignedCert", "ca")
     fresh = {"validityEndTime": "2999-01-01T00:00:00+00:00"}

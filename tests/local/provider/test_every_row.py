@@ -133,3 +133,39 @@ def test_a_resource_that_names_a_second_region_is_made_there(engine: Engine, cli
     assert state["arn"] == f"arn:aws:ec2:us-west-2:123456789012:vpc/{vpc_id}"
     assert clients.get("ec2", "us-west-2").describe_vpcs(VpcIds=[vpc_id])["Vpcs"][0]["CidrBlock"] == "127.40.0.0/16"
     engine.delete(urn, vpc_id, inputs, state)
+
+
+def test_two_regions_are_joined_by_a_peering_with_routes_both_ways(
+    engine: Engine, clients: Clients, new_engine: Callable[[], Engine]
+) -> None:
+    world = World(engine)
+    far = {"region": "us-west-2"}
+    vpc = world.make("aws:ec2/vpc:Vpc", "far-vpc", {"cidrBlock": "127.41.0.0/20", **far})
+    table = world.make("aws:ec2/routeTable:RouteTable", "far-table", {"vpcId": vpc, **far})
+    asked = {"vpcId": vpc, "peerVpcId": world.vpc, "peerRegion": "eu-central-1", **far}
+    peering = world.make("aws:ec2/vpcPeeringConnection:VpcPeeringConnection", "between", asked)
+    urn = urn_of("aws:ec2/vpcPeeringConnectionAccepter:VpcPeeringConnectionAccepter", f"accepted{world.number}")
+    wanted = {"vpcPeeringConnectionId": peering, "autoAccept": True}
+    _, accepted = engine.create(urn, wanted)
+    assert (accepted["vpcId"], accepted["peerVpcId"], accepted["peerRegion"]) == (world.vpc, vpc, "us-west-2")
+    assert accepted["acceptStatus"] == "active"
+    assert new_engine().create(urn, wanted)[1] == accepted, "a killed run's acceptance is taken over"
+    for number, (home, there, cidr) in enumerate(((table, far, "127.20.0.0/16"), (world.table, {}, "127.41.0.0/20"))):
+        inputs = {"routeTableId": home, "destinationCidrBlock": cidr, "vpcPeeringConnectionId": peering, **there}
+        world.make("aws:ec2/route:Route", f"over{number}-", inputs)
+        tables = clients.get("ec2", there.get("region")).describe_route_tables(RouteTableIds=[home])["RouteTables"]
+        assert {route["VpcPeeringConnectionId"] for route in tables[0]["Routes"] if route.get("DestinationCidrBlock") == cidr} == {peering}
+
+
+def test_latency_records_of_one_name_lie_side_by_side(engine: Engine, clients: Clients) -> None:
+    world = World(engine)
+    name = f"edge.w{world.number}.internal"
+    for region, address in (("eu-central-1", "192.0.2.1"), ("us-west-2", "192.0.2.2")):
+        policy = {"setIdentifier": region, "latencyRoutingPolicies": [{"region": region}]}
+        record = {"zoneId": world.zone, "name": name, "type": "A", "ttl": 60, "records": [address], **policy}
+        world.make("aws:route53/record:Record", f"{region}-", record)
+    listed = clients.get("route53").list_resource_record_sets(HostedZoneId=world.zone)["ResourceRecordSets"]
+    assert {(one["SetIdentifier"], one["Region"]) for one in listed if one["Name"] == f"{name}."} == {
+        ("eu-central-1", "eu-central-1"),
+        ("us-west-2", "us-west-2"),
+    }

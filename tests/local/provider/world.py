@@ -112,18 +112,6 @@ class World:
         return self.make("aws:autoscaling/group:Group", "asg", inputs)
 
     @cached_property
-    def instance(self) -> str:
-        return self.make("aws:ec2/instance:Instance", "instance", {"ami": AMI, "instanceType": "t3.micro", "subnetId": self.subnet})
-
-    @cached_property
-    def volume(self) -> str:
-        return self.make("aws:ebs/volume:Volume", "volume", {"availabilityZone": "eu-central-1a", "size": 1})
-
-    @cached_property
-    def other_volume(self) -> str:
-        return self.make("aws:ebs/volume:Volume", "other-volume", {"availabilityZone": "eu-central-1a", "size": 1})
-
-    @cached_property
     def bucket(self) -> str:
         return self.make("aws:s3/bucket:Bucket", "bucket", {"forceDestroy": True})
 

@@ -25,12 +25,13 @@ class Stack:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
         }
-        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-central-1")
-        self.ec2: Any = session.client("ec2", endpoint_url=endpoint)
-        self.autoscaling: Any = session.client("autoscaling", endpoint_url=endpoint)
-        self.s3: Any = session.client("s3", endpoint_url=endpoint)
-        self.ssm: Any = session.client("ssm", endpoint_url=endpoint)
+        self.ec2, self.autoscaling, self.s3, self.ssm = map(self.client, ("ec2", "autoscaling", "s3", "ssm"))
         self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+
+    def client(self, service: str, region: str = "eu-central-1") -> Any:
+        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)
+        connect: Any = session.client
+        return connect(service, endpoint_url=self.environment["AWS_ENDPOINT_URL"])
 
     def run(self, role: str, service: str, count: int = 1, *, stack: str = STACK) -> list[str]:
         """Instance ids of new machines."""
@@ -42,19 +43,19 @@ class Stack:
     def terminate(self, *instances: str) -> None:
         self.ec2.terminate_instances(InstanceIds=list(instances))
 
-    def group(self, service: str, count: int) -> None:
+    def group(self, service: str, count: int, *, role: str = "service", region: str = "eu-central-1") -> None:
         """An Auto Scaling group of machines of a service."""
-        template = self.ec2.create_launch_template(
+        template = self.client("ec2", region).create_launch_template(
             LaunchTemplateName=service, LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "t3.small"}
         )["LaunchTemplate"]["LaunchTemplateId"]
-        tags = {contract.TAG_STACK: STACK, contract.TAG_ROLE: "service", contract.TAG_SERVICE: service}
-        self.autoscaling.create_auto_scaling_group(
+        tags = {contract.TAG_STACK: STACK, contract.TAG_ROLE: role, contract.TAG_SERVICE: service}
+        self.client("autoscaling", region).create_auto_scaling_group(
             AutoScalingGroupName=service,
             LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
             MinSize=0,
             MaxSize=9,
             DesiredCapacity=count,
-            AvailabilityZones=["eu-central-1a"],
+            AvailabilityZones=[f"{region}a"],
             Tags=[{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.items()],
         )
 

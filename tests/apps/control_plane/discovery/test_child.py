@@ -156,6 +156,36 @@ def test_the_certificates_that_the_document_names_arrive_at_once_and_again_when_
     asyncio.run(scenario())
 
 
+def test_machines_of_the_regions_that_the_document_names_take_part_and_their_hooks_are_completed(
+    stack: Any, environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completed: list[str] = []
+
+    def complete(response: Any) -> EmptyResult:
+        completed.append(response.region)
+        return EmptyResult()
+
+    monkeypatch.setattr(AutoScalingResponse, "complete_lifecycle_action", complete, raising=False)
+
+    async def scenario() -> None:
+        stack.run("edge", "edge")
+        stack.group("us-east-1", 1, role="outer-edge", region="us-east-1")
+        stack.write_document(json.dumps({"mesh": {"edge": {"outer": [{"region": "us-east-1"}]}}}))
+        async with listening() as heard:
+            await heard.until(lambda: heard.addresses() == 2)
+            assert {item.role for item in heard.all(EndpointsReport)[-1].endpoints} == {"edge", "outer-edge"}
+            group = autoscaling_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].autoscaling_groups["us-east-1"]
+            group.instance_states[0].lifecycle_state = "Terminating:Wait"
+            await heard.until(lambda: heard.draining() == 1)
+            await heard.until(lambda: len(heard.all(DeedReport)) == 1)
+            assert completed == ["us-east-1"]
+            stack.write_document(json.dumps({"mesh": {"edge": {}}}))
+            await heard.until(lambda: heard.addresses() == 1)
+            assert heard.restarts == 0
+
+    asyncio.run(scenario())
+
+
 def test_an_authority_that_does_not_answer_is_a_fault_and_all_else_goes_on(stack: Any, environment: None) -> None:
     acme = {"email": "ops@example.com", "directory": "https://127.0.0.1:1/directory", "domains": ["www.example.com"]}
 
@@ -197,9 +227,7 @@ def test_a_drain_is_told_before_its_action_is_completed(stack: Any, environment:
     asyncio.run(scenario())
 
 
-def test_a_launching_machine_takes_part_once_it_answers_ready(
-    stack: Any, environment: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_launching_machine_takes_part_once_it_answers_ready(stack: Any, environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AutoScalingResponse, "complete_lifecycle_action", lambda _: EmptyResult(), raising=False)
     ready = threading.Event()
 

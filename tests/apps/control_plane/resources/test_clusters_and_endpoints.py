@@ -129,3 +129,14 @@ def test_the_order_of_discovery_does_not_matter() -> None:
     machines = [machine(f"10.0.0.{number}", zone="ab"[number % 2]) for number in range(1, 7)]
     forward, backward = assignment("web", machines, 8000), assignment("web", reversed(machines), 8000)
     assert forward.SerializeToString(deterministic=True) == backward.SerializeToString(deterministic=True)
+
+
+def test_a_grpc_machine_is_not_ejected_for_what_its_callers_got_wrong(cluster_of: Any) -> None:
+    """An unknown method is a 501 to Envoy, a deadline of the caller's own a 504; what says that it is gone is the connection."""
+    outliers = cluster_of(protocol="grpc").outlier_detection
+    assert outliers.split_external_local_origin_errors
+    assert outliers.consecutive_local_origin_failure.value == 3
+    assert outliers.enforcing_consecutive_5xx.value == outliers.enforcing_consecutive_gateway_failure.value == 0
+    assert outliers.HasField("enforcing_consecutive_5xx")
+    assert outliers.HasField("enforcing_consecutive_gateway_failure")
+    assert outliers.max_ejection_percent.value == 50

@@ -22,7 +22,8 @@ HTTP = {"health": {"path": "/health"}}
 def lab(spec_of: Any, lab_of: Any) -> Iterator[Any]:
     spec = spec_of(
         edge={"https": 8443, "http": 8080},
-        service_1=HTTP | {"port": 9080, "routes": [{"prefix": "/service-1"}, {"prefix": "/raw/a.b+c", "strip": False}]},
+        service_1=HTTP
+        | {"port": 9080, "metrics": "/numbers", "routes": [{"prefix": "/service-1"}, {"prefix": "/raw/a.b+c", "strip": False}]},
         service_10=HTTP | {"port": 9080, "routes": [{"prefix": "/service-1/deep", "timeout": "500ms"}]},
         fragile=HTTP | {"port": 9080, "routes": [{"prefix": "/fragile"}]},
         drained=HTTP | {"port": 9080, "routes": [{"prefix": "/drained"}]},
@@ -89,6 +90,21 @@ def test_a_path_that_no_route_has_is_404(lab: Any, client: httpx.Client, path: s
     response = client.get(path)
     assert response.status_code == 404
     assert response.headers["content-length"] == "0"
+
+
+@pytest.mark.parametrize("path", ["/service-1/numbers", "/service-1/numbers/", "/service-1//x/../numbers", "/service-1/%6eumbers?x"])
+def test_metrics_of_an_app_are_not_for_clients_of_the_edge(lab: Any, client: httpx.Client, path: str) -> None:
+    """24. Prometheus asks the sidecar."""
+    assert client.get(path).status_code == 404
+    assert client.get("/service-1/numbers-of-another-kind").status_code == 200
+    assert client.get("/raw/a.b+c/numbers").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["x-forwarded-user", "X-Forwarded-Anything", "x-auth-request-email", "remote-user", "x-original-uri", "x-envoy-any"]
+)
+def test_who_a_request_is_from_and_where_it_went_is_not_for_clients_to_say(client: httpx.Client, name: str) -> None:
+    assert "forged" not in str(client.get("/service-1", headers={name: "forged"}).json()["headers"])
 
 
 def test_headers_of_the_edge(client: httpx.Client) -> None:

