@@ -13,6 +13,10 @@ class NotToBeHad(RuntimeError):
     """A program that this host cannot get; the message says what was tried."""
 
 
+class _Failed(RuntimeError):
+    """One command did not work."""
+
+
 def cache_directory() -> Path:
     """Where tools are kept between stacks."""
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "envoy-mesh")
@@ -29,29 +33,39 @@ async def unpacked(program: str, *packages: str) -> Path:
 
 async def _unpack(directory: Path, program: str, packages: tuple[str, ...]) -> None:
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
-        raise NotToBeHad(f"{program} is not on PATH, and there is no apt-get to get its package with; install {program}")
+        raise NotToBeHad(f"{program} is not on PATH, and there is no apt-get to get its package with; install {packages[0]}")
     fresh = directory.with_name(f"{program}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
-        try:
-            await _run(program, "apt-get", "-q", "download", *packages, directory=fresh)
-        except NotToBeHad:
-            # A new machine has no package lists, and the system's are not ours to change.
-            lists = _lists_of_our_own(fresh)
-            await _run(program, "apt-get", "-q", *lists, "update", directory=fresh)
-            await _run(program, "apt-get", "-q", *lists, "download", *packages, directory=fresh)
+        await _download(fresh, packages)
         for package in packages:
-            found = list(fresh.glob(f"{package}_*.deb"))
-            if not found:
-                raise NotToBeHad(f"apt-get download {package} left no package")
-            await _run(program, "dpkg", "-x", found[0].name, ".", directory=fresh)
-            found[0].unlink()
+            found = _file_of(package, fresh)
+            await _run("dpkg", "-x", found.name, ".", directory=fresh)
+            found.unlink()
         shutil.rmtree(fresh / "apt", ignore_errors=True)
         shutil.rmtree(directory, ignore_errors=True)
         fresh.rename(directory)
+    except _Failed as failure:
+        raise NotToBeHad(f"{program} is not on PATH, and {failure}; install {packages[0]}") from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+async def _download(directory: Path, packages: tuple[str, ...]) -> None:
+    try:
+        await _run("apt-get", "-q", "download", *packages, directory=directory)
+    except _Failed:
+        # A new machine has no package lists, and the system's are not ours to change.
+        lists = _lists_of_our_own(directory)
+        await _run("apt-get", "-q", *lists, "update", directory=directory)
+        await _run("apt-get", "-q", *lists, "download", *packages, directory=directory)
+
+
+def _file_of(package: str, directory: Path) -> Path:
+    for found in directory.glob(f"{package}_*.deb"):
+        return found
+    raise _Failed(f"`apt-get download {package}` left no package")
 
 
 def _lists_of_our_own(directory: Path) -> list[str]:
@@ -63,11 +77,11 @@ def _lists_of_our_own(directory: Path) -> list[str]:
     return [word for name, place in places.items() for word in ("-o", f"{name}={place}")]
 
 
-async def _run(program: str, *argv: str, directory: Path) -> None:
+async def _run(*argv: str, directory: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *argv, cwd=directory, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     output, _ = await process.communicate()
     if process.returncode != 0:
         lines = output.decode(errors="replace").strip().splitlines() or ["no output"]
-        raise NotToBeHad(f"{program} is not on PATH, and `{' '.join(argv)}` fails: {lines[-1]}; install {program}")
+        raise _Failed(f"`{' '.join(argv)}` fails: {lines[-1]}")
