@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from cli.bench import Bench
 from cli.console import err
 from cli.exits import Exit, Stop
 
@@ -152,6 +153,17 @@ def run_tests(everything: Annotated[bool, typer.Option("--all", help="Also the s
     from cli import checks as verb
 
     verb.run_checks(everything=everything)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(
+    context: typer.Context,
+    which: Annotated[Bench | None, typer.Argument(help="One of them, with words of its own; without, all.", show_default=False)] = None,
+) -> None:
+    """Measure what the mesh costs on this machine: a request's data path, an Envoy's start, a push of the xDS server."""
+    from cli import bench as verb
+
+    verb.bench(which, context.args)
 
 
 @app.command()

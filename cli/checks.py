@@ -18,7 +18,7 @@ from cli.console import line
 from cli.exits import Exit, Stop
 from cli.pulumi_cli import find_pulumi
 from cli.session import REPO, cache_directory
-from local.machines import prometheus
+from local.machines import debian_package, prometheus
 
 OPTIONAL = "optional:"
 
@@ -74,7 +74,7 @@ def _tools() -> list[str]:
     places = [str(find_pulumi(REPO, cache_directory()).path.parent)]
     try:
         places.append(str(asyncio.run(prometheus.binary()).parent))
-    except prometheus.NotToBeHad as error:
+    except debian_package.NotToBeHad as error:
         line(f"tests of Prometheus are left out: {error}")
     return places
 

@@ -105,7 +105,7 @@ def _put(made: Path, place: Path) -> None:
 
 def _build(tools: Path, place: Path, cache: Path) -> None:
     """Builds the CLI with Go; downloads and objects go to the cache and are dropped after a build that worked."""
-    go = _find_go(cache)
+    go = find_go(cache)
     work = cache / "go"
     own = {"GOMODCACHE": str(work / "mod"), "GOCACHE": str(work / "build"), "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
     environment = {**os.environ, **own}
@@ -150,7 +150,8 @@ def _run(go: str, tools: Path, environment: Mapping[str, str], step: Step, packa
     return lines
 
 
-def _find_go(cache: Path) -> str:
+def find_go(cache: Path) -> str:
+    """Path of `go`: on PATH, else the package index's toolchain in the cache. Raises Stop where neither is to be had."""
     on_path = shutil.which("go")
     if on_path is not None:
         return on_path

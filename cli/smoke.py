@@ -103,6 +103,7 @@ async def _all(
                     if route.websocket and route.auth == "public" and route.strip and service.image.build == SAMPLE:
                         findings.append(await echoed(ca_file, url, name, route))
                 if service.bridge:
+                    findings += await protected(client, url, mesh.edge, service.bridge.route)
                     findings += await bridged(client, url, name, service.bridge, instances)
             findings += _unreached(url, mesh)
     return findings

@@ -31,7 +31,7 @@ async def protected(client: httpx.AsyncClient, edge: str, config: EdgeSpec, rout
         if "*" not in route.cors.origins:
             headers = PREFLIGHT | {"origin": STRANGER}
             found.append(await tried("CORS of a stranger", "200 -", "OPTIONS", headers, "access-control-allow-origin"))
-    if route.csrf:
+    if route.csrf and route.csrf.enforce:
         found.append(await tried("POST of a stranger's page", "403 14", "POST", {"origin": STRANGER}, "content-length"))
     early = [limit.requests for limit in (*config.rate_limits, *route.rate_limits) if limit.by in ("edge", "client")]
     if early and not any(limit.by == "mesh" or limit.by.startswith("claim:") for limit in (*config.rate_limits, *route.rate_limits)):

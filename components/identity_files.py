@@ -23,6 +23,7 @@ def identity(facts: StackFacts, built: Built) -> MachineFiles:
         region=facts.region,
         is_local=mesh.is_local,
     )
+    life = {} if auth.token_life is None else {"IDENTITY_TOKEN_SECONDS": f"{auth.token_life:.0f}"}
     program = containers.prepared(
         ContainerImage(ref=built.app, local_command="python -m apps.identity"),
         user=f"{containers.user}:{containers.user}",
@@ -35,6 +36,7 @@ def identity(facts: StackFacts, built: Built) -> MachineFiles:
             "IDENTITY_AUDIENCES": " ".join(auth.audiences).replace("$", "$$"),
             "IDENTITY_CLIENT_ID": client_id(mesh).replace("$", "$$"),
             "IDENTITY_REDIRECTS": built.redirects,
+            **life,
         },
         volumes=[f"{RUN}:{RUN}:ro"],
         labels={LABEL_READY: f"http://${{MESH_ADDRESS}}:{IDENTITY_PORT}/health"},

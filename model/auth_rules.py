@@ -66,7 +66,17 @@ def _issuer(place: str, auth: AuthSpec, *, production: bool) -> Iterator[Problem
             yield Problem(f"{place}.jwks", repr(auth.jwks), rule, "write `authorizationEndpoint` and `tokenEndpoint`, or remove `jwks`")
     elif auth.authorization_endpoint or auth.token_endpoint:
         yield Problem(place, "endpoints of logins", "without `login` nobody asks for them", "add `login: {clientId: …}`, or remove them")
+    yield from _life(place, auth)
     yield from _headers(place, auth)
+
+
+def _life(place: str, auth: AuthSpec) -> Iterator[Problem]:
+    life = auth.token_life
+    if life is not None and auth.issuer != BUILTIN:
+        rule = "an issuer of your own decides how long its tokens are good"
+        yield Problem(f"{place}.tokenLife", f"{life:g}s", rule, "remove it")
+    elif life is not None and not life.is_integer():
+        yield Problem(f"{place}.tokenLife", f"{life:g}s", "tokens last whole seconds", "write for example `10m`")
 
 
 def _reached(place: str, auth: AuthSpec, *, nat: str | None) -> Iterator[Problem]:

@@ -73,6 +73,9 @@ class AuthSpec(Spec):
     claims_to_headers: dict[Annotated[str, BeforeValidator(edge_words.header_name)], StrictStr] = Field(
         {}, description="request header → claim that fills it", examples=["{x-user: sub}"]
     )
+    token_life: Seconds | None = Field(
+        None, description="how long access tokens of the builtin issuer are good; 10 minutes if not set", examples=["10m"]
+    )
     login: LoginSpec | None = None
 
 
@@ -156,6 +159,7 @@ class CorsSpec(Spec):
 
 class CsrfSpec(Spec):
     origins: list[Origin] = Field([], description="origins allowed beside the route's own", examples=['["https://app.example.com"]'])
+    enforce: StrictBool = Field(True, description="`false` counts what would be refused and lets it pass", examples=["true"])
 
 
 class RouteSpec(Spec):

@@ -30,12 +30,8 @@ def issuer(value: object) -> str:
 
 def origin(value: object) -> str:
     """`https://host[:port]`; the first label may be `*` for all names below a domain."""
-    name = text(value)
-    if not re.fullmatch(r"https?://(\*\.)?[a-z0-9.-]+(:[0-9]+)?", name):
-        raise broken(
-            "an origin is scheme://host[:port], without a path; `*.` may stand for any name before it", "write `https://app.example.com`"
-        )
-    return name
+    rule = "an origin is scheme://host[:port], without a path; `*.` may stand for any name before it"
+    return words.matching(r"https?://(\*\.)?[a-z0-9.-]+(:[0-9]+)?", value, rule, "write `https://app.example.com`")
 
 
 def origin_or_any(value: object) -> str:
@@ -62,26 +58,18 @@ def host_and_port(value: object) -> str:
 
 def email(value: object) -> str:
     """A mail address, roughly."""
-    name = text(value)
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", name):
-        raise broken("this must be a mail address", "write for example `ops@example.com`")
-    return name
+    return words.matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", value, "this must be a mail address", "write for example `ops@example.com`")
 
 
 def days(value: object) -> str:
     """A whole number of days."""
-    span = text(value)
-    if not re.fullmatch(r"[1-9][0-9]{0,3}d", span):
-        raise broken("this is a whole number of days with d", "write for example `365d`")
-    return span
+    return words.matching(r"[1-9][0-9]{0,3}d", value, "this is a whole number of days with d", "write for example `365d`")
 
 
 def limit_key(value: object) -> str:
     """Who has a bucket of a rate limit."""
-    key = text(value)
-    if key not in LIMIT_KEYS and not re.fullmatch(rf"{CLAIM_KEY}[A-Za-z0-9_]+", key):
-        raise broken(f"a limit is by {', '.join(LIMIT_KEYS)} or {CLAIM_KEY}<name>", "write for example `client`")
-    return key
+    rule = f"a limit is by {', '.join(LIMIT_KEYS)} or {CLAIM_KEY}<name>"
+    return words.matching(rf"{'|'.join(LIMIT_KEYS)}|{CLAIM_KEY}[A-Za-z0-9_]+", value, rule, "write for example `client`")
 
 
 def proto_file(value: object) -> str:
@@ -94,7 +82,5 @@ def proto_file(value: object) -> str:
 
 def bridge_prefix(value: object) -> str:
     """A path prefix that can stand in a `google.api.http` template."""
-    prefix = words.route_prefix(value)
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix):
-        raise broken("a bridge's prefix is one or more segments of letters, digits and . _ ~ -", "write for example `/grpc-1`")
-    return prefix
+    rule = "a bridge's prefix is one or more segments of letters, digits and . _ ~ -"
+    return words.matching(r"(/[A-Za-z0-9._~-]+)+", words.route_prefix(value), rule, "write for example `/grpc-1`")

@@ -30,6 +30,14 @@ def text(value: object) -> str:
     return value
 
 
+def matching(pattern: str, value: object, rule: str, fix: str) -> str:
+    """A text all of which the pattern matches."""
+    found = text(value)
+    if not re.fullmatch(pattern, found):
+        raise broken(rule, fix)
+    return found
+
+
 def service_name(value: object) -> str:
     """A service's name: part of DNS names, tags and node ids."""
     name = text(value)
@@ -159,10 +167,8 @@ def local_command(value: object) -> str:
 
 def variable(value: object) -> str:
     """An environment variable's name (POSIX)."""
-    name = text(value)
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise broken("a variable's name has letters, digits and _, and starts with no digit", "rename it, for example LOG_LEVEL")
-    return name
+    rule = "a variable's name has letters, digits and _, and starts with no digit"
+    return matching(r"[A-Za-z_][A-Za-z0-9_]*", value, rule, "rename it, for example LOG_LEVEL")
 
 
 def parameter(value: object) -> str:
@@ -175,10 +181,7 @@ def parameter(value: object) -> str:
 
 def instance_type(value: object) -> str:
     """An EC2 instance type by form; whether the region has it, AWS says."""
-    name = text(value)
-    if not re.fullmatch(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", name):
-        raise broken("an instance type is family.size", "write for example `t3.small`")
-    return name
+    return matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", value, "an instance type is family.size", "write for example `t3.small`")
 
 
 def region(value: object) -> str:
@@ -191,10 +194,8 @@ def region(value: object) -> str:
 
 def ami(value: object) -> str:
     """An EC2 machine image's id."""
-    name = text(value)
-    if not re.fullmatch(r"ami-([0-9a-f]{8}|[0-9a-f]{17})", name):
-        raise broken("an AMI's id is ami- and 8 or 17 hex digits", "write for example `ami-0123456789abcdef0`")
-    return name
+    rule = "an AMI's id is ami- and 8 or 17 hex digits"
+    return matching(r"ami-([0-9a-f]{8}|[0-9a-f]{17})", value, rule, "write for example `ami-0123456789abcdef0`")
 
 
 def postgres_version(value: object) -> str:
@@ -225,10 +226,7 @@ def gibibytes(size: str) -> int:
 
 def retention(value: object) -> str:
     """A Prometheus duration of one unit."""
-    span = text(value)
-    if not re.fullmatch(r"[1-9][0-9]*[hdwy]", span):
-        raise broken("retention is a whole number with h, d, w or y", "write for example `15d`")
-    return span
+    return matching(r"[1-9][0-9]*[hdwy]", value, "retention is a whole number with h, d, w or y", "write for example `15d`")
 
 
 def seconds(value: object) -> float:

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "apps": {"model"},
     "local": {"model", "envoy_configs", "apps"},
     "cli": {"model", "local", "settings", "apps"},
-    "bench": {"model", "apps"},
+    "bench": {"model", "apps", "envoy_configs", "local"},
 }
 """First-party packages by what else of ours they may import; each may import itself."""
 PURE_CONTROL_PLANE = tuple(f"apps.control_plane.{part}" for part in ("model", "node", "build", "resources", "snapshot", "type_urls"))

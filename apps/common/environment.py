@@ -3,15 +3,21 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from apps.common.errors import MeshError
 
-Settings = TypeVar("Settings", bound=BaseModel)
+Settings = TypeVar("Settings", bound="EnvironmentModel")
+
+
+class EnvironmentModel(BaseModel):
+    """Settings of a program: field aliases are the variables' names, and what else is in the environment is left alone."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
 
 
 def read_environment(model: type[Settings], env: Mapping[str, str]) -> Settings:
-    """Fills a model whose fields have the variables' names as aliases; an empty variable counts as not set."""
+    """Fills a model; an empty variable counts as not set."""
     present = {name: value for name, value in env.items() if value != ""}
     try:
         return model.model_validate(present)

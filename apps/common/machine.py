@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from apps.common.environment import EnvironmentModel
 from model.contract import VIA_HEADER
 
 FORWARDED_HEADERS = ("x-request-id", "traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
 """What an app copies from a request to its own calls, so that they stay one trace (Envoy: tracing, context propagation)."""
 
 
-class Machine(BaseModel):
-    """The app's place in the mesh; field aliases are the environment variables."""
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+class Machine(EnvironmentModel):
+    """The app's place in the mesh."""
 
     host: str = Field(alias="HOST")
     port: int = Field(alias="PORT")
@@ -30,10 +29,8 @@ class Machine(BaseModel):
         return self.egress_url.split("://", 1)[1].rstrip("/")
 
 
-class Postgres(BaseModel):
-    """How the app reaches Postgres through its sidecar; the aliases are libpq's variables."""
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+class Postgres(EnvironmentModel):
+    """How the app reaches Postgres through its sidecar; the variables are libpq's."""
 
     host: str = Field(alias="PGHOST")
     port: int = Field(alias="PGPORT")

@@ -1,6 +1,6 @@
 """What one node is served: the resources of its role, by type URL and name."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -57,6 +57,12 @@ class Builder:
                 return self._database(facts)
         raise NodeNotInMesh(f"node {node.id}: stack {self._world.stack} has no such {node.id.role}; is its group being removed?")
 
+    def endpoints_for(self, node: Node, wanted: Collection[str]) -> dict[str, ClusterLoadAssignment] | None:
+        """Of the node's resources these endpoints alone; None where one of them is not simply a group's."""
+        if not {names.LOCAL_CLUSTER, names.POSTGRES, *self._spec.services}.issuperset(wanted):
+            return None
+        return {name: self._own_group(node.id) if name == names.LOCAL_CLUSTER else self._assignment(name) for name in wanted}
+
     def _edge(self, facts: MachineFacts) -> Resources:
         world, config = self._world, self._spec.edge
         routed = [name for name, service in self._spec.services.items() if service.edge_routes]
@@ -65,13 +71,13 @@ class Builder:
         shown = [*self._client_secrets, *(secret for feature in FEATURES for secret in feature.secrets(world))]
         if config.outer:
             peers = [spiffe_id(self._spec.domain, Role.OUTER_EDGE, outer.region) for outer in config.outer]
-            accepting.append(listeners.edge_origin(facts, peers, filters))
+            accepting.append(listeners.edge_origin(facts, peers, filters, self._own_headers))
             shown += secrets.of_machine(facts.tls)
         return _resources(
             listeners=accepting,
             routes=[self._edge_routes],
             clusters=[*map(self._cluster, routed), *self._feature_clusters],
-            assignments=[*map(self._assignment, routed), *self._identity, self._own_group(facts.node, config.https)],
+            assignments=[*map(self._assignment, routed), *self._identity, self._own_group(facts.node)],
             secrets=shown,
         )
 
@@ -82,14 +88,17 @@ class Builder:
             listeners=[*self._towards_clients(facts, filters), warmth.listener(facts)],
             routes=[self._outer_routes],
             clusters=[self._origin, warmth.cluster(facts)],
-            assignments=[self._origin_edges, self._own_group(facts.node, self._spec.edge.https)],
+            assignments=[self._origin_edges, self._own_group(facts.node)],
             secrets=[*self._client_secrets, *secrets.of_machine(facts.tls)],
         )
 
     def _towards_clients(self, facts: MachineFacts, filters: Sequence[HttpFilter]) -> list[Listener]:
         ports = self._spec.edge
         certificates = {names.edge_secret(path): domains for path, domains in self._by_sni.items()}
-        return [listeners.edge_https(facts, ports.https, filters, certificates), listeners.edge_http(facts, ports.http, ports.https)]
+        return [
+            listeners.edge_https(facts, ports.https, filters, self._own_headers, certificates),
+            listeners.edge_http(facts, ports.http, ports.https),
+        ]
 
     def _sidecar(self, facts: MachineFacts, name: str, service: ServiceSpec) -> Resources:
         callees = [callee for callee in service.calls if callee != names.POSTGRES]
@@ -103,15 +112,19 @@ class Builder:
             listeners=accepting,
             routes=self._sidecar_routes(name, service),
             clusters=[*map(self._cluster, called), clusters.of_app(facts.loopback, service.port, service.protocol)],
-            assignments=[*map(self._assignment, called), self._own_group(facts.node, INGRESS_PORT)],
+            assignments=[*map(self._assignment, called), self._own_group(facts.node)],
         )
 
     def _database(self, facts: MachineFacts) -> Resources:
         return _resources(
             listeners=[listeners.postgres_ingress(facts)],
             clusters=[clusters.of_app(facts.loopback, POSTGRES_BACKEND_PORT, "tcp")],
-            assignments=[self._own_group(facts.node, POSTGRES_PORT)],
+            assignments=[self._own_group(facts.node)],
         )
+
+    @cached_property
+    def _own_headers(self) -> list[str]:
+        return [name for feature in FEATURES for name in feature.own_headers(self._world)]
 
     @cached_property
     def _by_sni(self) -> dict[str, list[str]]:
@@ -173,9 +186,10 @@ class Builder:
             self._assignments[name] = endpoints.assignment(name, members, port)
         return self._assignments[name]
 
-    def _own_group(self, node: NodeId, port: int) -> ClusterLoadAssignment:
+    def _own_group(self, node: NodeId) -> ClusterLoadAssignment:
         key = f"{node.role}/{node.service}"
         if key not in self._assignments:
+            port = {Role.SERVICE: INGRESS_PORT, Role.DATABASE: POSTGRES_PORT}.get(node.role, self._spec.edge.https)
             self._assignments[key] = endpoints.assignment(names.LOCAL_CLUSTER, self._world.group(node.role, node.service), port)
         return self._assignments[key]
 

@@ -27,7 +27,7 @@ class SnapshotCache:
         self._source = source
         self._entries: dict[Node, _Entry] = {}
         self.refused = 0
-        """Snapshots that were not served since their parts do not fit, or since the source failed."""
+        """How often the source failed to say what a node should hold."""
 
     def watch(self, node: Node, waiter: Waiter) -> None:
         """Calls `waiter` with the node's snapshot, now if there is one, and with every later one."""
@@ -59,12 +59,11 @@ class SnapshotCache:
     def _renew(self, node: Node, entry: _Entry) -> bool:
         try:
             snapshot = self._source.snapshot_for(node)
-            if snapshot is None or snapshot is entry.snapshot:
-                return False
-            snapshot.check_consistent()
         except Exception as error:
             self.refused += 1
             log.exception("no new snapshot; the last good one stands", node=str(node.id), reason=str(error))
+            return False
+        if snapshot is None or snapshot is entry.snapshot:
             return False
         entry.snapshot = snapshot
         return True

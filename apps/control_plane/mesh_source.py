@@ -1,6 +1,7 @@
 """The `SnapshotSource` of a running mesh: builds a node's snapshot when something that it depends on has changed.
 
-A snapshot that cannot be built or whose parts do not fit is refused: the node keeps its last good one.
+A snapshot that cannot be built or whose parts do not fit is refused: the node keeps its last good one. Where only machines
+came or went, a snapshot gets new endpoints and keeps all else, so that a change costs the same however much a node has.
 Snapshots live for two worlds: what nobody asked for during one world is forgotten with the next.
 """
 
@@ -58,6 +59,17 @@ class Change:
         return any(service in named or (role, service) == (node.id.role, node.id.service) for role, service in self.groups)
 
 
+_BEHIND = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """`intent` is the number of the intent that the snapshot fits; `_BEHIND` where what came later was refused."""
+
+    snapshot: Snapshot
+    intent: int
+
+
 def _of_edges(world: World) -> tuple[object, ...]:
     return world.edge_tls, world.certificates, world.issuer, world.login_secrets, world.descriptors
 
@@ -70,10 +82,12 @@ class MeshSource:
         self._callbacks: list[Callable[[], None]] = []
         self._world: World | None = None
         self._change = Change(everything=True)
+        self._intent = self._intent_before = 0
+        """Grows when more than machines changed."""
         self._builder: Builder | None = None
         self._shared: dict[int, tuple[Message, Resource]] = {}
-        self._now: dict[Key, Snapshot | None] = {}
-        self._before: dict[Key, Snapshot | None] = {}
+        self._now: dict[Key, _Built | None] = {}
+        self._before: dict[Key, _Built | None] = {}
 
     def subscribe(self, callback: Callable[[], None]) -> None:
         """Registers what to call after the world has changed."""
@@ -85,6 +99,8 @@ class MeshSource:
         if change.nothing:
             return
         self._world, self._change = world, change
+        self._intent_before = self._intent
+        self._intent += change.everything or change.edge
         self._builder, self._shared = Builder(world), {}
         self._before, self._now = self._now, {}
         for callback in self._callbacks:
@@ -97,17 +113,17 @@ class MeshSource:
         key = (str(node.id), tuple(sorted(node.facts.items())))
         if key not in self._now:
             last = self._before.get(key)
-            keep = last is not None and not self._change.touches(node, last)
-            self._now[key] = last if keep else self._build(self._builder, node) or last
-        return self._now[key]
+            if last and last.intent == self._intent_before and not self._change.touches(node, last.snapshot):
+                self._now[key] = _Built(last.snapshot, self._intent)
+            else:
+                self._now[key] = self._build(self._builder, node, last) or (last and _Built(last.snapshot, _BEHIND))
+        built = self._now[key]
+        return built.snapshot if built else None
 
-    def _build(self, builder: Builder, node: Node) -> Snapshot | None:
+    def _build(self, builder: Builder, node: Node, last: _Built | None) -> _Built | None:
         self._metrics.builds.inc()
         try:
-            resources: dict[str, Mapping[str, Message | Resource]] = {**builder.resources_for(node)}
-            for type_url in SHARED_TYPES & resources.keys():
-                resources[type_url] = {name: self._once(name, message) for name, message in resources[type_url].items()}
-            snapshot = Snapshot.of(resources)
+            snapshot = self._with_endpoints(builder, node, last) or self._whole(builder, node)
             snapshot.check_consistent()
         except NodeNotInMesh as error:
             log.warning("node is not of this mesh", node=str(node.id), reason=str(error))
@@ -117,8 +133,24 @@ class MeshSource:
             self._refuse(node, f"{type(error).__name__}: {error}")
             log.exception("snapshot could not be built", node=str(node.id))
         else:
-            return snapshot
+            return _Built(snapshot, self._intent)
         return None
+
+    def _whole(self, builder: Builder, node: Node) -> Snapshot:
+        resources: dict[str, Mapping[str, Message | Resource]] = {**builder.resources_for(node)}
+        for type_url in SHARED_TYPES & resources.keys():
+            resources[type_url] = self._shared_of(resources[type_url])
+        return Snapshot.of(resources)
+
+    def _with_endpoints(self, builder: Builder, node: Node, last: _Built | None) -> Snapshot | None:
+        """The last snapshot with the endpoints of now; None where more than those may have changed."""
+        if last is None or last.intent != self._intent:
+            return None
+        endpoints = builder.endpoints_for(node, last.snapshot.resources(type_urls.ENDPOINT).keys())
+        return last.snapshot.replaced({type_urls.ENDPOINT: self._shared_of(endpoints)}) if endpoints else None
+
+    def _shared_of(self, messages: Mapping[str, Message | Resource]) -> dict[str, Message | Resource]:
+        return {name: self._once(name, message) for name, message in messages.items()}
 
     def _once(self, name: str, message: Message | Resource) -> Resource:
         """Keeps the message with its resource, so that its identity is not given to another one meanwhile."""

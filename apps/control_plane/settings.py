@@ -4,17 +4,16 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from apps.common.environment import EnvironmentModel
 from model import contract
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-class ControlPlaneSettings(BaseModel):
+class ControlPlaneSettings(EnvironmentModel):
     """A control plane on a machine of a stack. Times have shorter defaults where all machines are one host's."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     stack: str = Field(alias="MESH_STACK")
     bucket: str = Field(alias="MESH_BUCKET")

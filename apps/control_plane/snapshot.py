@@ -76,13 +76,17 @@ class Snapshot:
     @classmethod
     def of(cls, resources: Mapping[str, Mapping[str, Message | Resource]]) -> "Snapshot":
         """Takes type URL → name → message; a `Resource` made earlier goes in as it is, so that it is serialised once for all nodes."""
-        sets = {}
+        return cls().replaced(resources)
+
+    def replaced(self, resources: Mapping[str, Mapping[str, Message | Resource]]) -> "Snapshot":
+        """The same with all resources of these types in place of its own."""
+        sets = dict(self.sets)
         for type_url, named in resources.items():
             if type_url not in type_urls.PUSH_ORDER:
                 raise ValueError(f"unknown resource type {type_url!r}: a snapshot holds {', '.join(type_urls.PUSH_ORDER)}")
             made = {name: one if isinstance(one, Resource) else _checked(type_url, name, one) for name, one in named.items()}
             sets[type_url] = ResourceSet(type_url, made)
-        return cls(MappingProxyType(sets))
+        return Snapshot(MappingProxyType(sets))
 
     def resources(self, type_url: str) -> ResourceSet:
         """The resources of a type; an empty set when the snapshot has none."""

@@ -11,7 +11,7 @@ class SnapshotSource(Protocol):
     """Says what each node should hold, and when that may have changed."""
 
     def snapshot_for(self, node: Node) -> Snapshot | None:
-        """The node's snapshot; None while nothing is known of it. Called often: cache it by what it depends on."""
+        """The node's snapshot, whose parts fit each other; None while there is none. Called often: cache it by what it depends on."""
         ...
 
     def subscribe(self, callback: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ again until it changes. Removals wait until nothing that the proxy uses may refe
 until the clusters that are new with them have their endpoints, for an Envoy answers 503 for a cluster that still warms.
 """
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from google.protobuf.message import Message
@@ -89,7 +90,7 @@ class TypeState:
         return self.held is self.desired or self.held.versions == self.desired.versions
 
 
-class Stream:
+class Stream(ABC):
     """What both APIs have in common; subclasses read requests and choose the plan."""
 
     def __init__(self, planner: Planner, observer: Observer, default_type: str | None = None) -> None:
@@ -198,12 +199,13 @@ class Stream:
         referrers = (self.types.get(type_url) for type_url in type_urls.REFERRERS.get(state.type_url, ()))
         return all(referrer is None or referrer.settled for referrer in referrers)
 
+    @abstractmethod
     def on_request(self, request: Message) -> None:
         """Takes a request in; `pump` says what to send for it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _plan(self, state: TypeState, held: View, may_remove: bool) -> Plan:
-        raise NotImplementedError
+        """What to send of a type now, and what the proxy holds after it."""
 
     def _state(self, type_url: str) -> tuple[TypeState, bool]:
         """The state of the type that a request is about, and whether it is new on this stream."""

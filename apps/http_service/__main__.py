@@ -2,10 +2,9 @@
 
 import os
 
-import uvicorn
-
 from apps.common.environment import read_environment
 from apps.common.machine import Machine, Postgres
+from apps.common.serving import serve
 from apps.http_service.app import create_app
 
 GRACE_SECONDS = 20
@@ -21,16 +20,7 @@ def main() -> None:
         chain_service=os.environ.get("CHAIN_SERVICE", "service-2"),
         grpc_service=os.environ.get("GRPC_SERVICE", "grpc-1"),
     )
-    uvicorn.run(
-        app,
-        host=machine.host,
-        port=machine.port,
-        proxy_headers=False,
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_keep_alive=75,
-    )
+    serve(app, host=machine.host, port=machine.port, grace_seconds=GRACE_SECONDS)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from prometheus_client import Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUESTS = Counter("http_requests", "Requests answered by the app", ["method", "status"])
+PROBES = ("/health", "/metrics")
+"""What the mesh asks for by itself, each few seconds: no work of the app."""
+REQUESTS = Counter("http_requests", "Requests answered by the app, but for health checks and scrapes", ["method", "status"])
 
 
 class CountRequests:
@@ -13,7 +15,7 @@ class CountRequests:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
 

@@ -8,16 +8,21 @@ from apps.common.machine import Machine, machines_passed
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>WebSocket through the mesh</title>
+<link rel="icon" href="data:,">
 <style>
+  * { box-sizing: border-box; }
   body { font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
-  #log { font: .875rem/1.5 ui-monospace, monospace; white-space: pre-wrap; border: 1px solid #8888; padding: 1rem; min-height: 8rem; }
-  input { font: inherit; width: 60%; }
-  button { font: inherit; }
+  h1 { line-height: 1.2; }
+  form { display: flex; gap: .5rem; }
+  input, button { font: inherit; padding: .25rem .5rem; }
+  input { flex: 1; min-width: 0; }
+  #log { font: .875rem/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
+  #log { border: 1px solid #8888; padding: 1rem; min-height: 8rem; }
 </style>
 <h1>WebSocket through the mesh</h1>
-<p>State: <strong id="state">connecting</strong></p>
+<p role="status">State: <strong id="state">connecting</strong></p>
 <form id="form"><input id="text" value="HELO" aria-label="message" autocomplete="off"> <button>Send</button></form>
 <p id="log" role="log"></p>
 <script>
@@ -32,7 +37,8 @@ PAGE = """<!doctype html>
     socket.onopen = () => { wait = 500; state("open"); };
     socket.onmessage = (event) => show("← " + event.data);
     socket.onclose = (event) => {
-      state("closed (" + event.code + "), connecting again");
+      show("× closed (" + event.code + ")");
+      state("connecting again");
       setTimeout(connect, wait);
       wait = Math.min(wait * 2, 10000);
     };

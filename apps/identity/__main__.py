@@ -3,11 +3,10 @@
 import os
 import sys
 
-import uvicorn
-
 from apps.common.environment import read_environment
 from apps.common.errors import MeshError
 from apps.common.log import configure_logging
+from apps.common.serving import serve
 from apps.identity.app import create_app
 from apps.identity.settings import IdentitySettings
 
@@ -22,16 +21,7 @@ def main() -> None:
         app = create_app(settings)
     except (MeshError, OSError) as error:
         sys.exit(f"identity: {error}")
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        proxy_headers=False,
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_keep_alive=75,
-    )
+    serve(app, host=settings.host, port=settings.port, grace_seconds=GRACE_SECONDS)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, ClientCredenti
 from authlib.oauth2.rfc7636 import CodeChallenge
 
 from apps.identity.client import EdgeClient, Person
-from apps.identity.tokens import CODE, LONGEST_SECONDS, REFRESH, Grant, Tokens
+from apps.identity.tokens import CODE, LEEWAY_SECONDS, LONGEST_SECONDS, REFRESH, Grant, Tokens
 
 METHODS = ["client_secret_basic", "client_secret_post"]
 
@@ -120,7 +120,7 @@ class _ProofKey(CodeChallenge):  # type: ignore[misc]
 
 
 class _Refresh(RefreshTokenGrant):  # type: ignore[misc]
-    """Each refresh token is good for one refresh, which brings the next."""
+    """Each refresh token is good for one refresh, which brings the next; what comes in parallel counts as one."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = METHODS
     INCLUDE_NEW_REFRESH_TOKEN = True
@@ -133,7 +133,7 @@ class _Refresh(RefreshTokenGrant):  # type: ignore[misc]
         return refresh_token.person
 
     def revoke_old_credential(self, refresh_token: Grant) -> None:
-        self.server.tokens.use_up(refresh_token)
+        self.server.tokens.use_up(refresh_token, leeway=LEEWAY_SECONDS)
 
 
 class _OwnToken(ClientCredentialsGrant):  # type: ignore[misc]

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
+
+from apps.common.environment import EnvironmentModel
 
 Words = Annotated[tuple[str, ...], BeforeValidator(lambda text: tuple(text.split()) if isinstance(text, str) else text)]
 Secret = Annotated[SecretStr, Field(min_length=16)]
 
 
-class IdentitySettings(BaseModel):
-    """Field aliases are the environment variables."""
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+class IdentitySettings(EnvironmentModel):
+    """Who the provider is, whom it knows, and how it signs."""
 
     host: str = Field(alias="HOST")
     port: int = Field(alias="PORT")

@@ -4,6 +4,7 @@ Codes and refresh tokens are signed too, so that any replica takes what another 
 audience, so nobody takes one for an access token. That a code or a refresh token is used once is known per replica.
 """
 
+import math
 import secrets
 import time
 from dataclasses import asdict, dataclass
@@ -15,6 +16,9 @@ from apps.identity.settings import IdentitySettings
 
 CODE_SECONDS = 60
 REFRESH_SECONDS = 24 * 3600
+LEEWAY_SECONDS = 30
+"""How long a used refresh token is good still. A browser sends requests in parallel, and each that meets an expired access
+token brings the same one; without this, all but the first would be sent to log in again."""
 LONGEST_SECONDS = 24 * 3600
 """Of a token that is asked for by a client of its own."""
 ACCESS, IDENTITY, CODE, REFRESH = "at+jwt", "JWT", "mesh-code+jwt", "mesh-refresh+jwt"
@@ -55,6 +59,7 @@ class Tokens:
         self._settings = settings
         self._keys = keys
         self._used: dict[str, float] = {}
+        """Id → since when it is good no more."""
 
     def grant(self, kind: str, **fields: str | None) -> str:
         """A code or a refresh token."""
@@ -68,13 +73,13 @@ class Tokens:
         if claims is None:
             return None
         given = Grant(**claims["grant"])
-        return None if given.id in self._used else given
+        return given if time.time() < self._used.get(given.id, math.inf) else None
 
-    def use_up(self, given: Grant) -> None:
-        """No second time."""
+    def use_up(self, given: Grant, *, leeway: float = 0) -> None:
+        """No second time once `leeway` seconds have passed since the first."""
         now = time.time()
-        self._used = {name: until for name, until in self._used.items() if until > now}
-        self._used[given.id] = now + REFRESH_SECONDS
+        self._used = {name: since for name, since in self._used.items() if now < since + REFRESH_SECONDS}
+        self._used.setdefault(given.id, now + leeway)
 
     def generate(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 
-from local.machines import agent, postgres, prometheus
+from local.machines import agent, debian_package, postgres, prometheus
 from local.machines.compose import ComposeService
 from local.machines.context import REPOSITORY, MachineContext
 from local.machines.process import Launch, LaunchError
@@ -115,7 +115,7 @@ async def _postgres(service: ComposeService, machine: MachineContext) -> Program
 async def _prometheus(service: ComposeService, machine: MachineContext) -> Program:
     try:
         binary = await prometheus.binary()
-    except prometheus.NotToBeHad as error:
+    except debian_package.NotToBeHad as error:
         return NotStarted(reason=str(error))
     environment = machine.process_environment(service)
     return Launch(

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 REPO = Path(__file__).resolve().parents[2]
-VERBS = ["up", "status", "smoke", "outputs", "token", "env", "preview", "logs", "config", "test", "down"]
+VERBS = ["up", "status", "smoke", "outputs", "token", "env", "preview", "logs", "config", "test", "bench", "down"]
 Mesh = Callable[..., subprocess.CompletedProcess[str]]
 
 

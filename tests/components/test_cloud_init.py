@@ -1,5 +1,6 @@
 """cloud-init itself renders every role's user data and accepts the result. It proves no boot: packages and Docker are a machine's."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import yaml
 
 from components import machine_files, user_data
 from components.machine_files import Built, StackFacts
+from local.machines import debian_package
 from model.read import read_mesh
 
 pytestmark = pytest.mark.slow
@@ -39,19 +41,16 @@ def cloud_init(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs `cloud-init …`: the host's, else Debian's package unpacked beside an environment with its imports."""
     words, environment = ["cloud-init"], dict(os.environ)
     if not shutil.which("cloud-init"):
-        if not shutil.which("apt-get") or not shutil.which("dpkg"):
-            pytest.skip("optional: cloud-init is not on PATH, and there is no apt-get to get its package with")
+        try:
+            package = asyncio.run(debian_package.unpacked("cloud-init"))
+        except debian_package.NotToBeHad as error:
+            pytest.skip(f"optional: {error}")
         directory = tmp_path_factory.mktemp("cloud-init")
-        fetched = subprocess.run(["apt-get", "-q", "download", "cloud-init"], cwd=directory, capture_output=True, text=True, check=False)
-        packages = list(directory.glob("cloud-init_*.deb"))
-        if not packages:
-            pytest.skip(f"optional: cloud-init is not on PATH, and its package is not to be had: {fetched.stderr.strip()[-200:]}")
-        subprocess.run(["dpkg", "-x", packages[0].name, "."], cwd=directory, check=True)
         subprocess.run([sys.executable, "-m", "venv", "venv"], cwd=directory, check=True)
         python = directory / "venv" / "bin" / "python"
         subprocess.run([python, "-m", "pip", "-q", "install", *REQUIREMENTS], check=True)
         words = [str(python), "-m", "cloudinit.cmd.main"]
-        environment["PYTHONPATH"] = str(directory / "usr" / "lib" / "python3" / "dist-packages")
+        environment["PYTHONPATH"] = str(package / "usr" / "lib" / "python3" / "dist-packages")
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run([*words, *arguments], env=environment, capture_output=True, text=True, check=False)

@@ -4,9 +4,7 @@ A policy that passes is not thereby enough for its machine: moto enforces none, 
 """
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -28,6 +26,7 @@ from model.contract import (
 )
 from model.read import read_mesh
 from model.spec import MeshSpec
+from tests.programs import find_uv
 
 pytestmark = pytest.mark.components
 
@@ -251,12 +250,7 @@ def test_a_machine_pulls_the_agent_and_its_own_image_only(statements: list[tuple
 
 @pytest.fixture(scope="module")
 def uv() -> str:
-    """`./mesh` puts its uv on PATH; a bare pytest looks where `./mesh` keeps it."""
-    cache = Path(os.environ.get("ENVOY_MESH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "envoy-mesh")
-    found = shutil.which("uv") or next((str(path) for path in sorted(cache.glob("tools/uv-*/bin/uv"))), None)
-    if not found:
-        pytest.skip("no uv on PATH or in the cache; run ./mesh once")
-    return found
+    return find_uv()
 
 
 def tool(uv: str, *words: str, cwd: Path) -> str:

@@ -183,6 +183,7 @@ def from_anywhere(group: str, port: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", REGIONS)
 def test_exactly_the_arrows_of_the_mesh_pass(deployed: Deployments, name: str) -> None:
+    """Acceptance 24: no arrow leads to an admin port."""
     stack = deployed(name)
     found = stack.matrix()
     pairs = {cell.arrow[:2] for cell in found.cells}

@@ -249,3 +249,12 @@ def test_a_machine_without_a_control_plane_is_refused() -> None:
     facts = StackFacts(stack="dev", region="eu-central-1", mesh=facts_of("dev").mesh, control_planes=())
     with pytest.raises(ValueError, match="no control plane"):
         partial(machine_files.edge, facts)(BUILT)
+
+
+def test_the_issuer_is_told_how_long_tokens_last_where_the_config_says_so() -> None:
+    config = yaml.safe_load((REPO / "Pulumi.local.yaml").read_text())["config"]["envoy-mesh:mesh"]
+    config["edge"]["auth"]["tokenLife"] = "5m"
+    set_to = identity_files.identity(replace(facts_of("local"), mesh=read_mesh(config, local=True)), BUILT)
+    plain = identity_files.identity(facts_of("local"), BUILT)
+    assert set_to.compose["services"]["identity"]["environment"]["IDENTITY_TOKEN_SECONDS"] == "300"
+    assert "IDENTITY_TOKEN_SECONDS" not in plain.compose["services"]["identity"]["environment"]

@@ -1,26 +1,24 @@
-"""One booted stack for all end-to-end tests, and small ones for those that break theirs."""
+"""A small stack for tests that break theirs; the shared one is in tests/conftest.py."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.driver import Stack, make_clone
+from tests.e2e.sight import addresses
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack of Pulumi.local.yaml, up; its end is checked by a test that runs last."""
-    root = tmp_path_factory.mktemp("e2e")
-    made = Stack(clone=make_clone(root / "clone"), state=root / "state")
-    started = time.monotonic()
-    try:
-        print(made.mesh("up").stderr)
-        print(f"up from nothing: {time.monotonic() - started:.1f} s")
-        yield made
-    finally:
-        made.mesh("down")
+@pytest.fixture(scope="module")
+def urls(stack: Stack) -> list[str]:
+    """Where the edges are for clients."""
+    return stack.urls
+
+
+@pytest.fixture(scope="module")
+def edges(stack: Stack) -> list[str]:
+    """Addresses of the edges' machines."""
+    return addresses(stack, "edge")
 
 
 @pytest.fixture

@@ -88,9 +88,10 @@ class Stack:
     def ca(self) -> Path:
         return self.state / "ca.pem"
 
-    def client(self, url: str) -> httpx.Client:
+    def client(self, url: str, *, http2: bool = True) -> httpx.Client:
         """A client that trusts the mesh's CA and nobody else."""
-        return httpx.Client(base_url=url, verify=ssl.create_default_context(cafile=str(self.ca)), http2=True, trust_env=False, timeout=10)
+        verified = ssl.create_default_context(cafile=str(self.ca))
+        return httpx.Client(base_url=url, verify=verified, http2=http2, trust_env=False, timeout=10)
 
     def aws(self, service: str, *, region: str | None = None) -> Any:
         """A boto3 client set up by nothing but what `./mesh env` prints; of another region than the stack's where one is named."""

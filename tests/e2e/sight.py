@@ -1,12 +1,13 @@
 """What a stack's Envoys and Prometheus say of themselves."""
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import httpx
 
-from model.contract import EGRESS_PORT, METRICS_PORT, PROMETHEUS_PORT
+from model.contract import ADMIN_PORT, EGRESS_PORT, METRICS_PORT, PROMETHEUS_PORT
 from tests.e2e.driver import Stack
 
 _SAMPLE = re.compile(r"^(?P<name>[a-z_]+)\{(?P<labels>.*)\} (?P<value>[0-9.e+]+)$")
@@ -35,6 +36,26 @@ def requests_in(address: str, side: str) -> float:
     return total(address, "envoy_http_downstream_rq_total", http_conn_manager_prefix=side)
 
 
+def statistics(address: str) -> dict[str, int]:
+    """An Envoy's counters and gauges by their own names, as its admin port lists them."""
+    lines = httpx.get(f"http://{address}:{ADMIN_PORT}/stats", trust_env=False).text.splitlines()
+    pairs = (line.split(": ", 1) for line in lines)
+    return {name: int(value) for name, value in pairs if value.isdigit()}
+
+
+@contextlib.contextmanager
+def growth(machines: Iterable[str], *names: str) -> Iterator[dict[str, int]]:
+    """By how much counters of these machines' Envoys, all together, grow during the body; filled in at its end."""
+
+    def now() -> list[int]:
+        seen = [statistics(address) for address in machines]
+        return [sum(one.get(name, 0) for one in seen) for name in names]
+
+    before, grown = now(), dict.fromkeys(names, 0)
+    yield grown
+    grown.update({name: after - then for name, after, then in zip(names, now(), before, strict=True)})
+
+
 def addresses(stack: Stack, service: str) -> list[str]:
     return [one["address"] for one in stack.machines() if one["service"] == service]
 
@@ -47,6 +68,11 @@ def through_sidecar(address: str, authority: str, path: str = "/") -> httpx.Resp
 def targets(stack: Stack) -> dict[str, str]:
     """Scrape URL → `up` or `down` of every active target of the stack's Prometheus."""
     (monitor,) = addresses(stack, "monitoring")
+    return targets_of(monitor)
+
+
+def targets_of(monitor: str) -> dict[str, str]:
+    """The same, of the Prometheus at this address."""
     answer = httpx.get(f"http://{monitor}:{PROMETHEUS_PORT}/api/v1/targets", params={"state": "active"}, trust_env=False)
     found: list[dict[str, Any]] = answer.json()["data"]["activeTargets"]
     return {target["scrapeUrl"].split("?")[0]: target["health"] for target in found}

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import httpx
@@ -10,13 +11,15 @@ import psutil
 import pytest
 
 from model.contract import ADMIN_PORT
+from observability.prometheus import SCRAPE_INTERVAL
 from tests.e2e.driver import Stack, eventually
-from tests.e2e.sight import addresses, envoy_targets, metrics, requests_in, targets, through_sidecar, total
+from tests.e2e.sight import addresses, envoy_targets, metrics, requests_in, targets, targets_of, through_sidecar, total
 
 pytestmark = pytest.mark.e2e
 
 ROUNDS = 10
 RECOVERY_SECONDS = 30
+SCRAPE_SECONDS = float(SCRAPE_INTERVAL.removesuffix("s"))
 
 
 def ask(stack: Stack, path: str) -> httpx.Response:
@@ -160,6 +163,29 @@ def test_prometheus_sees_every_envoy_control_plane_and_app(stack: Stack) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("service", ["service-2", "edge"])
+def test_an_envoy_that_hangs_is_down_within_two_scrapes_and_up_again_when_it_goes_on(stack: Stack, service: str) -> None:
+    """Acceptance 160. A killed one is started again within a scrape, so the one here is stopped."""
+    machine = next(one for one in stack.machines() if one["service"] == service)
+    (url,) = envoy_targets([machine])
+    (monitor,) = addresses(stack, "monitoring")
+
+    def health() -> str:
+        return targets_of(monitor)[url]
+
+    assert health() == "up"
+    envoy = program(stack, machine["id"], "--disable-hot-restart")
+    envoy.send_signal(signal.SIGSTOP)
+    try:
+        took = eventually("the target is down", lambda: health() == "down", seconds=2 * SCRAPE_SECONDS)
+    finally:
+        envoy.send_signal(signal.SIGCONT)
+    back = eventually("the target is up", lambda: health() == "up", seconds=2 * SCRAPE_SECONDS)
+    print(f"{service}: down after {took:.1f} s, up again after {back:.1f} s")
+    eventually("the machine is healthy", lambda: machine["id"] in stack.healthy(service), seconds=RECOVERY_SECONDS, pause=0.5)
+
+
+@pytest.mark.slow
 def test_a_group_scales_to_five_and_back_without_a_lost_request(stack: Stack) -> None:
     """Acceptance 3, 5, 130, 160."""
     group, scaling = stack.outputs()["services"]["service-2"]["group"], stack.aws("autoscaling")
@@ -191,6 +217,36 @@ def test_a_group_scales_to_five_and_back_without_a_lost_request(stack: Stack) ->
     print(f"all of it in {time.monotonic() - started:.0f} s")
     assert not result["failures"]
     assert result["sent"] == result["statuses"]["200"]
+
+
+@pytest.mark.slow
+def test_a_large_group_is_asked_in_ones_own_zone(stack: Stack, urls: list[str]) -> None:
+    """Acceptance 9, at both edges and at both sidecars that call the group: all of it, while each zone has its share."""
+    group, scaling = stack.outputs()["services"]["service-2"]["group"], stack.aws("autoscaling")
+    scaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=6)
+    try:
+        eventually("six machines are healthy", lambda: len(stack.healthy("service-2")) == 6, seconds=40, pause=0.5)
+        machines = stack.machines()
+        zones = {one["id"]: one["zone"] for one in machines}
+        spread = Counter(one["zone"] for one in machines if one["service"] == "service-2")
+        assert sorted(spread.values()) == [3, 3]
+
+        def by_edge(url: str) -> Counter[bool]:
+            with stack.client(url) as client:
+                answers = [client.get("/service-2/info").json() for _ in range(ROUNDS)]
+            return Counter(answer["zone"] == zones[answer["via"][0].rpartition("/")[2]] for answer in answers)
+
+        def by_sidecar(caller: dict[str, str]) -> Counter[bool]:
+            return Counter(through_sidecar(caller["address"], "service-2", "/info").json()["zone"] == caller["zone"] for _ in range(ROUNDS))
+
+        callers = [one for one in machines if one["service"] == "service-1"]
+        for url in urls:
+            eventually("the edge asks its own zone", lambda url=url: by_edge(url) == {True: ROUNDS}, seconds=10)  # type: ignore[misc]
+        for caller in callers:
+            eventually("the sidecar asks its own zone", lambda caller=caller: by_sidecar(caller) == {True: ROUNDS}, seconds=10)  # type: ignore[misc]
+    finally:
+        scaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=2)
+    eventually("two machines are left", lambda: len(stack.healthy("service-2")) == 2, seconds=40, pause=0.5)
 
 
 def test_the_database_may_restart(stack: Stack) -> None:

@@ -56,7 +56,7 @@ def test_edges_say_where_their_own_keys_are_which_no_control_plane_sends() -> No
 
 
 def test_admin_listens_on_loopback_only() -> None:
-    """R1, 24."""
+    """Acceptance R1, 24."""
     data = data_of(Role.EDGE, "edge")
     assert socket(data["admin"]["address"]) == ("${MESH_LOOPBACK}", 9901)
 
@@ -104,7 +104,7 @@ def test_connections_leave_from_the_machines_own_address() -> None:
 
 
 def test_only_edges_have_an_overload_manager() -> None:
-    """R2, R3."""
+    """Acceptance R2, R3."""
     overload = data_of(Role.EDGE, "edge")["overload_manager"]
     assert data_of(Role.OUTER_EDGE, "us-east-1")["overload_manager"] == overload
     assert overload["refresh_interval"] == "0.250s"
@@ -130,7 +130,7 @@ def test_only_clients_are_cut_off_for_requests_that_they_reset() -> None:
 
 
 def test_every_listener_and_cluster_has_small_buffers() -> None:
-    """R4."""
+    """Acceptance R4."""
     for role, service in ROLES:
         resources = data_of(role, service)["static_resources"]
         limits = {item["name"]: item.get("per_connection_buffer_limit_bytes") for item in [*resources["listeners"], *resources["clusters"]]}

@@ -21,7 +21,7 @@ def test_every_stack_is_rendered() -> None:
 
 @pytest.mark.parametrize("name", RENDERED)
 def test_the_committed_file_is_what_would_be_made_today(name: str) -> None:
-    """199."""
+    """Acceptance 199."""
     assert (GOLDENS / name).read_text() == RENDERED[name], f"run `{COMMAND}`, read the difference, commit it"
 
 

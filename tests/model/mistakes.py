@@ -292,6 +292,8 @@ MISTAKES: list[tuple[str, Any, str, str, str]] = [
         "made with the stack",
         "remove",
     ),
+    ("edge.auth", ISSUER | {"tokenLife": "5m"}, "mesh.edge.auth.tokenLife", "an issuer of your own decides", "remove it"),
+    ("edge.auth", {"issuer": "builtin", "audiences": ["a"], "tokenLife": "90.5s"}, "mesh.edge.auth.tokenLife", "whole seconds", "10m"),
     ("edge.auth", ISSUER | {"login": {"clientId": "a"}}, "mesh.edge.auth.login.clientSecret", "a secret", "/team/oauth-secret"),
     ("edge.auth", ISSUER | {"tokenEndpoint": "https://a.example"}, "mesh.edge.auth", "nobody asks for them", "login"),
     ("edge.auth", ISSUER | LOGIN | {"tokenEndpoint": "https://a.example"}, "mesh.edge.auth", "two endpoints", "authorizationEndpoint"),

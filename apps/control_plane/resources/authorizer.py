@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
-from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
 from envoy.config.core.v3.http_uri_pb2 import HttpUri
 from envoy.extensions.filters.http.ext_authz.v3.ext_authz_pb2 import (
     AuthorizationResponse,
@@ -12,7 +11,6 @@ from envoy.extensions.filters.http.ext_authz.v3.ext_authz_pb2 import (
     ExtAuthzPerRoute,
     HttpService,
 )
-from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutation, Mutations
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 from envoy.type.matcher.v3.string_pb2 import ListStringMatcher, StringMatcher
 from envoy.type.v3.http_status_pb2 import HttpStatus
@@ -26,7 +24,6 @@ from model.edge import AuthorizerSpec, RouteSpec
 
 CLUSTER = "authorizer"
 NAME = "envoy.filters.http.ext_authz"
-HEADERS_NAME = "mesh.authorizer_headers"
 SHOWN = ("cookie", "origin", "user-agent", "x-forwarded-for", "x-forwarded-proto", "x-request-id")
 """Request headers that it sees beside host, method, path and `authorization`."""
 
@@ -34,15 +31,13 @@ SHOWN = ("cookie", "origin", "user-agent", "x-forwarded-for", "x-forwarded-proto
 class Authorizer(Feature):
     """200 lets a request pass, with the headers that the config names; any other answer goes to the client as it is."""
 
-    def filters(self, world: World) -> Iterable[HttpFilter]:
+    def own_headers(self, world: World) -> Iterable[str]:
         authorizer = world.spec.edge.authorizer
-        if authorizer is None:
-            return
-        if authorizer.headers:
-            # Else a client could say on other routes what only the authorizer may say.
-            removed = Mutations(request_mutations=[Mutation(remove=name) for name in authorizer.headers])
-            yield HttpFilter(name=HEADERS_NAME, typed_config=pack(HeaderMutation(mutations=removed)))
-        yield HttpFilter(name=NAME, typed_config=pack(_config(authorizer)), disabled=True)
+        return authorizer.headers if authorizer else ()
+
+    def filters(self, world: World) -> Iterable[HttpFilter]:
+        if authorizer := world.spec.edge.authorizer:
+            yield HttpFilter(name=NAME, typed_config=pack(_config(authorizer)), disabled=True)
 
     def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:
         return {NAME: ExtAuthzPerRoute(check_settings=CheckSettings())} if route.authorize else {}

@@ -1,12 +1,11 @@
 """What surrounds the verification of tokens: headers that only the edge may write, the form of a token, and what its claims must say."""
 
+import re
 from collections.abc import Iterable, Mapping
 
-from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
 from envoy.config.rbac.v3.rbac_pb2 import RBAC as Rules
 from envoy.config.rbac.v3.rbac_pb2 import Permission, Policy, Principal, SourcedMetadata
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
-from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutation, Mutations
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC, RBACPerRoute
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 from envoy.type.matcher.v3.metadata_pb2 import MetadataMatcher
@@ -25,9 +24,9 @@ PAYLOAD_HEADER = "x-jwt-payload"
 PAYLOAD = "payload"
 """Key of the payload in the dynamic metadata of jwt_authn."""
 SCOPE_CLAIMS = ("scope", "scp")
-"""Where issuers write scopes: as words of a text (RFC 9068), or as a list."""
+"""Where issuers write scopes: as words of a text (RFC 9068), or as a list. A pattern finds the word: to have jwt_authn split
+the text costs each request another copy of the payload."""
 
-HEADERS_NAME = "mesh.claim_headers"
 FORM_NAME = "mesh.token_form"
 REQUIRE_NAME = "envoy.filters.http.rbac"
 
@@ -43,12 +42,13 @@ class ClaimHeaders(Feature):
     and a token with a dot at its end would pass; whatever has the dots of a token must be one and nothing else.
     """
 
+    def own_headers(self, world: World) -> Iterable[str]:
+        auth = world.spec.edge.auth
+        return (PAYLOAD_HEADER, *auth.claims_to_headers) if auth else ()
+
     def filters(self, world: World) -> Iterable[HttpFilter]:
-        if auth := world.spec.edge.auth:
-            names = sorted({PAYLOAD_HEADER, *auth.claims_to_headers})
-            mutations = Mutations(request_mutations=[Mutation(remove=name) for name in names])
-            yield HttpFilter(name=HEADERS_NAME, typed_config=pack(HeaderMutation(mutations=mutations)))
-            yield HttpFilter(name=FORM_NAME, typed_config=pack(RBAC()))
+        if world.spec.edge.auth:
+            yield HttpFilter(name=FORM_NAME, typed_config=pack(RBAC()), disabled=True)
 
     def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:
         return {FORM_NAME: RBACPerRoute(rbac=RBAC(rules=_well_formed()))} if route.auth != "public" else {}
@@ -59,7 +59,7 @@ class Require(Feature):
 
     def filters(self, world: World) -> Iterable[HttpFilter]:
         if world.spec.edge.auth:
-            yield HttpFilter(name=REQUIRE_NAME, typed_config=pack(RBAC()))
+            yield HttpFilter(name=REQUIRE_NAME, typed_config=pack(RBAC()), disabled=True)
 
     def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:
         return {REQUIRE_NAME: RBACPerRoute(rbac=RBAC(rules=_required(route.require)))} if route.require else {}
@@ -70,7 +70,8 @@ def _well_formed() -> Rules:
         matcher = StringMatcher(safe_regex=RegexMatcher(regex=regex))
         return Permission(header=HeaderMatcher(name="authorization", string_match=matcher, invert_match=invert))
 
-    odd = Permission.Set(rules=[header(_LIKE_TOKEN, invert=False), header(_TOKEN, invert=True)])
+    # The first rule that does not hold ends the search: a plain token, which nearly all are, costs one pattern.
+    odd = Permission.Set(rules=[header(_TOKEN, invert=True), header(_LIKE_TOKEN, invert=False)])
     return Rules(action=Rules.DENY, policies={"malformed-token": Policy(permissions=[Permission(and_rules=odd)], principals=[_anyone()])})
 
 
@@ -82,14 +83,16 @@ def _required(require: RequireSpec) -> Rules:
 
 
 def _has_scope(scope: str) -> Principal:
-    return Principal(or_ids=Principal.Set(ids=[_claim([claim], _in_list(_text(scope))) for claim in SCOPE_CLAIMS]))
+    matches = [_word(scope), _in_list(_text(scope))]
+    return Principal(or_ids=Principal.Set(ids=[_claim([claim], _any_of(matches)) for claim in SCOPE_CLAIMS]))
 
 
 def _has_one_of(claim: str, values: Iterable[str]) -> Principal:
     """A text, a truth value, or a list of texts; a dot in the claim's name leads into an object, unless the name is a URL."""
     path = [claim] if "://" in claim else claim.split(".")
-    matches = [match for value in values for match in (_text(value), _in_list(_text(value)), *_truth(value))]
-    return _claim(path, ValueMatcher(or_match=OrMatcher(value_matchers=matches)))
+    text = _word if claim in SCOPE_CLAIMS else _text
+    matches = [match for value in values for match in (text(value), _in_list(_text(value)), *_truth(value))]
+    return _claim(path, _any_of(matches))
 
 
 def _claim(path: list[str], value: ValueMatcher) -> Principal:
@@ -100,6 +103,15 @@ def _claim(path: list[str], value: ValueMatcher) -> Principal:
 
 def _text(value: str) -> ValueMatcher:
     return ValueMatcher(string_match=StringMatcher(exact=value))
+
+
+def _word(value: str) -> ValueMatcher:
+    """One of the words of a text."""
+    return ValueMatcher(string_match=StringMatcher(safe_regex=RegexMatcher(regex=f"(.* )?{re.escape(value)}( .*)?")))
+
+
+def _any_of(matches: Iterable[ValueMatcher]) -> ValueMatcher:
+    return ValueMatcher(or_match=OrMatcher(value_matchers=matches))
 
 
 def _in_list(value: ValueMatcher) -> ValueMatcher:

@@ -47,6 +47,8 @@ def of_service(name: str, service: ServiceSpec) -> Cluster:
         cluster.close_connections_on_host_health_failure = True
     else:
         cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(_http2()))
+    if service.protocol == "grpc":
+        cluster.outlier_detection.CopyFrom(health.outliers_by_connection())
     return cluster
 
 

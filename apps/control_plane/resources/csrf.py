@@ -31,7 +31,10 @@ class Csrf(Feature):
     def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:
         if route.csrf is None:
             return {}
-        return {NAME: CsrfPolicy(filter_enabled=_share(100), additional_origins=[_matcher(origin) for origin in route.csrf.origins])}
+        enforced = route.csrf.enforce
+        policy = CsrfPolicy(filter_enabled=_share(100 if enforced else 0), shadow_enabled=_share(0 if enforced else 100))
+        policy.additional_origins.extend(_matcher(origin) for origin in route.csrf.origins)
+        return {NAME: policy}
 
 
 def _matcher(origin: str) -> StringMatcher:

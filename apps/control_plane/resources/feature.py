@@ -21,6 +21,10 @@ class Feature:
     at_outer = False
     """Whether outer edges have it too, each its own: it needs no service, and twice does no harm. The rest is the origin's alone."""
 
+    def own_headers(self, world: World) -> Iterable[str]:
+        """Request headers that only this feature writes: what clients send in them is dropped first, on every route."""
+        return ()
+
     def filters(self, world: World) -> Iterable[HttpFilter]:
         """HTTP filters of the TLS listener; none where the config does not ask for the feature."""
         return ()

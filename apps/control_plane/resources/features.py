@@ -6,17 +6,18 @@ from apps.control_plane.resources.claims import ClaimHeaders, Require
 from apps.control_plane.resources.cors import Cors
 from apps.control_plane.resources.csrf import Csrf
 from apps.control_plane.resources.feature import Feature
-from apps.control_plane.resources.hardening import PlainHosts, SecurityHeaders
+from apps.control_plane.resources.hardening import PlainRequests, SecurityHeaders
 from apps.control_plane.resources.identity import Identity
 from apps.control_plane.resources.jwt import Jwt
 from apps.control_plane.resources.login import Login
 from apps.control_plane.resources.maintenance import Maintenance
 from apps.control_plane.resources.rate_limit import ClaimRateLimits, MeshRateLimits, RateLimits
 from apps.control_plane.resources.rate_limit_service import RateLimitService
+from apps.control_plane.resources.session_cookies import SessionCookies
 
 FEATURES: tuple[Feature, ...] = (
     SecurityHeaders(),
-    PlainHosts(),
+    PlainRequests(),
     Maintenance(),
     Cors(),
     ClaimHeaders(),
@@ -26,6 +27,7 @@ FEATURES: tuple[Feature, ...] = (
     Csrf(),
     Identity(),
     Login(),
+    SessionCookies(),
     Jwt(),
     Require(),
     Authorizer(),

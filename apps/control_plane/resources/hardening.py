@@ -24,16 +24,33 @@ HSTS_HEADER = "strict-transport-security"
 _SECONDS_A_DAY = 86_400
 
 
-class PlainHosts(Feature):
-    """A request that names no host, several, or more than a host and port, is refused: Envoy joins two `host` lines by a comma."""
+class PlainRequests(Feature):
+    """Refuses what Envoy takes and others do not understand, before all other routes.
+
+    A host that is none, or several, which Envoy joins by a comma. A length of 16 digits or more, which is 10 petabytes: those
+    that do not fit 63 bits are an error of the connection to the sidecar, and 503s of a client's making would have the
+    sidecar taken for sick.
+    """
 
     at_outer = True
 
     def routes(self, world: World) -> Iterable[Route]:
-        plain = StringMatcher(safe_regex=RegexMatcher(regex=HOST))
-        match = RouteMatch(prefix="/", headers=[HeaderMatcher(name=":authority", string_match=plain, invert_match=True)])
-        answer = DirectResponseAction(status=400, body=DataSource(inline_string="Bad Request"))
-        yield Route(name="no plain host", match=match, direct_response=answer)
+        yield no_plain_host()
+        yield _refusal("no plain length", HeaderMatcher(name="content-length", string_match=_all_of("[0-9]{16,}")))
+
+
+def no_plain_host() -> Route:
+    """Refuses a request that names no host, or more than a host and port."""
+    return _refusal("no plain host", HeaderMatcher(name=":authority", string_match=_all_of(HOST), invert_match=True))
+
+
+def _refusal(name: str, header: HeaderMatcher) -> Route:
+    answer = DirectResponseAction(status=400, body=DataSource(inline_string="Bad Request"))
+    return Route(name=name, match=RouteMatch(prefix="/", headers=[header]), direct_response=answer)
+
+
+def _all_of(regex: str) -> StringMatcher:
+    return StringMatcher(safe_regex=RegexMatcher(regex=regex))
 
 
 class SecurityHeaders(Feature):

@@ -106,7 +106,11 @@ def outliers() -> OutlierDetection:
 
 
 def outliers_by_connection() -> OutlierDetection:
-    """Ejects a host for failing connections alone: what the origin answers is the service's own, and says nothing of the edge."""
+    """Ejects a host for failing connections alone, where an answer says nothing of the host that gave it.
+
+    Of a gRPC service any client can make answers count as failures: an unknown method as 501, a deadline of its own as 504.
+    What an origin edge answers is a service's.
+    """
     return OutlierDetection(
         split_external_local_origin_errors=True,
         consecutive_local_origin_failure=UInt32Value(value=_FAILURES),

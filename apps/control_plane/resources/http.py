@@ -1,6 +1,6 @@
 """HTTP connection managers: the edge towards the internet and towards outer edges, a sidecar's two sides, and what they share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
@@ -17,6 +17,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     Rds,
 )
 from envoy.extensions.http.early_header_mutation.header_mutation.v3.header_mutation_pb2 import HeaderMutation
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from apps.control_plane.resources import access_log, error_pages
@@ -27,20 +28,24 @@ TIMEOUT_HEADER = "x-envoy-expected-rq-timeout-ms"
 """What is left of the caller's time limit."""
 CARRIED_TIMEOUT_HEADER = "x-mesh-expected-rq-timeout-ms"
 CLAIMED = (
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
     "forwarded",
+    "front-end-https",
+    "remote-user",
     "true-client-ip",
     "x-client-ip",
     "x-cluster-client-ip",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-server",
-    "x-original-url",
+    "x-host",
+    "x-originating-ip",
     "x-real-ip",
     "x-rewrite-url",
-    CARRIED_TIMEOUT_HEADER,
+    "x-scheme",
+    "x-url-scheme",
 )
-"""Request headers by which a client would tell apps another address, host, path or time than the edge saw."""
+CLAIMED_PREFIXES = ("x-auth-request-", "x-envoy-", "x-forwarded-", "x-mesh-", "x-original-", "x-remote-")
+"""Request headers by which a client would tell apps another address, host, path, time or person than the edge saw."""
 
 _IDLE_TIMEOUT = timedelta(hours=1)
 _STREAM_IDLE_TIMEOUT = timedelta(minutes=5)
@@ -80,16 +85,23 @@ def far_apart() -> Http2ProtocolOptions:
     return options
 
 
-def edge(stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilter] = ()) -> HttpConnectionManager:
-    """Towards clients that are not trusted; `filters` run in their order before the router."""
+def edge(
+    stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilter] = (), own_headers: Iterable[str] = ()
+) -> HttpConnectionManager:
+    """Towards clients that are not trusted; `filters` run in their order before the router.
+
+    What clients send in `own_headers` is dropped before anything reads the request.
+    """
     manager = _untrusted(stat_prefix)
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD))
-    manager.early_header_mutation_extensions.append(_early(*(Mutation(remove=name) for name in CLAIMED)))
+    manager.early_header_mutation_extensions.append(_early(*_without_claims(own_headers)))
     _serve(manager, routes, filters)
     return manager
 
 
-def origin(stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilter] = ()) -> HttpConnectionManager:
+def origin(
+    stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFilter] = (), own_headers: Iterable[str] = ()
+) -> HttpConnectionManager:
     """Towards outer edges: what they say of the client is believed, its request is judged as if it had come here first.
 
     The address, scheme, request id and `via` are the outer edge's; apps see its certificate in `x-forwarded-client-cert`.
@@ -99,6 +111,8 @@ def origin(stat_prefix: str, routes: str, node: NodeId, filters: Sequence[HttpFi
     manager.codec_type = HttpConnectionManager.HTTP2
     manager.http2_protocol_options.CopyFrom(far_apart())
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.APPEND_IF_EXISTS_OR_ADD))
+    if own_headers:
+        manager.early_header_mutation_extensions.append(_early(*_removals(own_headers)))
     manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET
     manager.set_current_client_cert_details.CopyFrom(
         HttpConnectionManager.SetCurrentClientCertDetails(subject=BoolValue(value=True), uri=True)
@@ -135,6 +149,8 @@ def sidecar(stat_prefix: str, routes: str, node: NodeId, *, filters: Sequence[Ht
     manager.http_filters.extend([*filters, _grpc_stats(), _router()])
     manager.access_log.append(access_log.of_requests(with_health_checks=False))
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.APPEND_IF_EXISTS_OR_ADD))
+    # A connection carries the requests of many clients: one that is no HTTP costs its own stream, not theirs.
+    manager.http2_protocol_options.override_stream_error_on_invalid_http_message.value = True
     return manager
 
 
@@ -188,6 +204,16 @@ def _manager(stat_prefix: str, common: HttpProtocolOptions) -> HttpConnectionMan
         http2_protocol_options=windows(),
         stream_idle_timeout=duration(_STREAM_IDLE_TIMEOUT),
     )
+
+
+def _removals(headers: Iterable[str]) -> Iterable[Mutation]:
+    return (Mutation(remove=name) for name in sorted(set(headers)))
+
+
+def _without_claims(own_headers: Iterable[str]) -> Iterable[Mutation]:
+    yield from _removals([*CLAIMED, *own_headers])
+    for prefix in CLAIMED_PREFIXES:
+        yield Mutation(remove_on_match=Mutation.RemoveOnMatch(key_matcher=StringMatcher(prefix=prefix)))
 
 
 def _via(node: NodeId, action: "HeaderValueOption.HeaderAppendAction.ValueType") -> TypedExtensionConfig:

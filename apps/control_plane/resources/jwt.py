@@ -23,10 +23,11 @@ from google.protobuf.message import Message
 
 from apps.control_plane.model import World
 from apps.control_plane.resources import issuer
-from apps.control_plane.resources.claims import PAYLOAD, PAYLOAD_HEADER, SCOPE_CLAIMS
+from apps.control_plane.resources.claims import PAYLOAD, PAYLOAD_HEADER
 from apps.control_plane.resources.feature import Feature
 from apps.control_plane.resources.protos import duration, pack
 from model.edge import AuthSpec, RouteSpec
+from model.edge_words import CLAIM_KEY
 
 NAME = "envoy.filters.http.jwt_authn"
 PROVIDER = "issuer"
@@ -45,7 +46,8 @@ class Jwt(Feature):
     def filters(self, world: World) -> Iterable[HttpFilter]:
         auth, endpoints = world.spec.edge.auth, issuer.endpoints_of(world)
         if auth and endpoints:
-            yield HttpFilter(name=NAME, typed_config=pack(_authentication(auth, endpoints)))
+            config = _authentication(auth, endpoints, with_claims=_are_claims_read(world))
+            yield HttpFilter(name=NAME, typed_config=pack(config), disabled=True)
 
     def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:
         return {NAME: PerRouteConfig(requirement_name=REQUIREMENT)} if route.auth != "public" else {}
@@ -56,7 +58,14 @@ class Jwt(Feature):
         return ()
 
 
-def _authentication(auth: AuthSpec, endpoints: issuer.Endpoints) -> JwtAuthentication:
+def _are_claims_read(world: World) -> bool:
+    """Whether a filter behind this one looks into the payload: a copy of it for each request is not to be had for nothing."""
+    routes = [route for service in world.spec.services.values() for route in service.edge_routes.values()]
+    limits = [*world.spec.edge.rate_limits, *(limit for route in routes for limit in route.rate_limits)]
+    return any(route.require for route in routes) or any(limit.by.startswith(CLAIM_KEY) for limit in limits)
+
+
+def _authentication(auth: AuthSpec, endpoints: issuer.Endpoints, *, with_claims: bool) -> JwtAuthentication:
     keys = RemoteJwks(
         http_uri=issuer.uri(endpoints.jwks),
         cache_duration=duration(KEYS_LIVE),
@@ -70,9 +79,9 @@ def _authentication(auth: AuthSpec, endpoints: issuer.Endpoints) -> JwtAuthentic
         require_expiration=True,
         from_headers=[JwtHeader(name="authorization", value_prefix="Bearer ")],
         forward_payload_header=PAYLOAD_HEADER,
-        payload_in_metadata=PAYLOAD,
         claim_to_headers=[JwtClaimToHeader(header_name=name, claim_name=claim) for name, claim in sorted(auth.claims_to_headers.items())],
         jwt_cache_config=JwtCacheConfig(jwt_cache_size=CACHED_TOKENS),
     )
-    provider.normalize_payload_in_metadata.space_delimited_claims.extend(SCOPE_CLAIMS)
+    if with_claims:
+        provider.payload_in_metadata = PAYLOAD
     return JwtAuthentication(providers={PROVIDER: provider}, requirement_map={REQUIREMENT: JwtRequirement(provider_name=PROVIDER)})

@@ -35,13 +35,14 @@ def edge_https(
     facts: MachineFacts,
     port: int,
     http_filters: Sequence[HttpFilter] = (),
+    own_headers: Iterable[str] = (),
     certificates: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Listener:
-    """What clients of the mesh reach; `http_filters` run before the router.
+    """What clients of the mesh reach; `http_filters` run before the router, `own_headers` are no client's to send.
 
     `certificates` are secrets' names with the domains for which clients get them by SNI; all others get the default one.
     """
-    manager = http.edge(names.EDGE_HTTPS, names.EDGE_ROUTES, facts.node, http_filters)
+    manager = http.edge(names.EDGE_HTTPS, names.EDGE_ROUTES, facts.node, http_filters, own_headers)
     listener = _public(names.EDGE_HTTPS, facts, port, [http.network_filter(manager)])
     listener.filter_chains[0].transport_socket.CopyFrom(tls.downstream(names.EDGE_SECRET))
     for secret, domains in certificates.items():
@@ -55,10 +56,12 @@ def edge_https(
     return listener
 
 
-def edge_origin(facts: MachineFacts, outer: Iterable[str], http_filters: Sequence[HttpFilter]) -> Listener:
+def edge_origin(
+    facts: MachineFacts, outer: Iterable[str], http_filters: Sequence[HttpFilter], own_headers: Iterable[str] = ()
+) -> Listener:
     """What outer edges reach, by mutual TLS; `outer` are their SPIFFE ids. Clients' connections do not use up its own."""
     filters = [health.answer(origin.HEALTH_PATH), *http_filters]
-    manager = http.origin(names.EDGE_ORIGIN, names.EDGE_ROUTES, facts.node, filters)
+    manager = http.origin(names.EDGE_ORIGIN, names.EDGE_ROUTES, facts.node, filters, own_headers)
     listener = _listener(names.EDGE_ORIGIN, facts.address, ORIGIN_PORT, TrafficDirection.INBOUND, [http.network_filter(manager)])
     listener.filter_chains[0].transport_socket.CopyFrom(tls.from_peers(outer))
     listener.filter_chains[0].transport_socket_connect_timeout.CopyFrom(seconds(_TLS_HANDSHAKE_SECONDS))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from envoy.config.core.v3.base_pb2 import DataSource
 from envoy.config.route.v3.route_components_pb2 import DirectResponseAction, FilterConfig, HeaderMatcher, Route, RouteMatch
+from envoy.extensions.filters.http.lua.v3.lua_pb2 import Lua
 from envoy.extensions.filters.http.oauth2.v3.oauth_pb2 import CookieConfig, CookieConfigs, OAuth2, OAuth2Config, OAuth2Credentials
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig, Secret
@@ -27,14 +28,33 @@ from model.edge import LoginSpec, RouteSpec
 NAME = "envoy.filters.http.oauth2"
 CLIENT_SECRET = "login-client-secret"
 COOKIE_KEY = "login-cookie-key"
+RETURN_NAME = "mesh.login_return"
 NOT_BY_HAND = "a login ends here; nothing else does\n"
+_OWN_HOST = """
+function envoy_on_request(request)
+  request:streamInfo():dynamicMetadata():set("{name}", "authority", request:headers():get(":authority"))
+end
+function envoy_on_response(response)
+  local seen, location = response:streamInfo():dynamicMetadata():get("{name}"), response:headers():get("location")
+  local own = "https://" .. seen["authority"] .. "/"
+  if location and location:sub(1, #own) ~= own then
+    response:headers():replace("location", own)
+  end
+end
+"""
 
 
 class Login(Feature):
-    """Routes with `auth: login`; while the issuer or the secrets are not known, jwt_authn alone guards them."""
+    """Routes with `auth: login`; while the issuer or the secrets are not known, jwt_authn alone guards them.
+
+    The state that comes back from the issuer says where to go on, and Envoy believes it to whoever has the browser's
+    nonce; a login ends at the host where it began all the same.
+    """
 
     def filters(self, world: World) -> Iterable[HttpFilter]:
         if config := _config(world):
+            source = DataSource(inline_string=_OWN_HOST.replace("{name}", RETURN_NAME))
+            yield HttpFilter(name=RETURN_NAME, typed_config=pack(Lua(default_source_code=source)), disabled=True)
             yield HttpFilter(name=NAME, typed_config=pack(OAuth2(config=config)), disabled=True)
 
     def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:
@@ -46,6 +66,8 @@ class Login(Feature):
                 answer = DirectResponseAction(status=404, body=DataSource(inline_string=NOT_BY_HAND))
                 route = Route(name=path, match=RouteMatch(path=path), direct_response=answer)
                 route.typed_per_filter_config[NAME].CopyFrom(pack(_enabled()))
+                if path == LOGIN_CALLBACK:
+                    route.typed_per_filter_config[RETURN_NAME].CopyFrom(pack(_enabled()))
                 yield route
 
     def secrets(self, world: World) -> Iterable[Secret]:

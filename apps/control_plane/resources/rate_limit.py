@@ -5,6 +5,7 @@ is named by the limit that it enforces; a route carries the names of its limits 
 which the filters look.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -55,14 +56,15 @@ class _Limit:
     slot: str | None
 
 
-class _Limits(Feature):
+class _Limits(Feature, ABC):
     """One filter with the limits of some keys."""
 
     statistics: str
     over_all_edges = False
 
+    @abstractmethod
     def has(self, key: str) -> bool:
-        raise NotImplementedError
+        """Whether limits by this key are the filter's."""
 
     def filters(self, world: World) -> Iterable[HttpFilter]:
         limits = [limit for limit in _all(world) if self.has(limit.spec.by)]

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.config.route.v3.route_components_pb2 import (
+    DirectResponseAction,
     HeaderMatcher,
     RedirectAction,
     RetryPolicy,
@@ -22,6 +23,7 @@ from apps.control_plane.model import World
 from apps.control_plane.resources import bridge, http, names, retries, websocket
 from apps.control_plane.resources.feature import Feature
 from apps.control_plane.resources.features import FEATURES, OUTER_FEATURES
+from apps.control_plane.resources.hardening import no_plain_host
 from apps.control_plane.resources.maintenance import open_to_all
 from apps.control_plane.resources.origin import towards
 from apps.control_plane.resources.protos import duration, pack, seconds, set_header
@@ -78,7 +80,8 @@ def redirect(https_port: int) -> RouteConfiguration:
         port_redirect=0 if https_port == HTTPS_PORT else https_port,
         response_code=RedirectAction.MOVED_PERMANENTLY,
     )
-    host = VirtualHost(name="redirect", domains=["*"], routes=[Route(match=RouteMatch(prefix="/"), redirect=action)])
+    routes = [no_plain_host(), Route(match=RouteMatch(prefix="/"), redirect=action)]
+    host = VirtualHost(name="redirect", domains=["*"], routes=routes)
     return RouteConfiguration(name=names.EDGE_HTTP, virtual_hosts=[host])
 
 
@@ -109,10 +112,23 @@ def egress(spec: MeshSpec, callees: Iterable[str]) -> RouteConfiguration:
 
 
 def _edge_routes(world: World, route: RouteSpec, service: str) -> Iterable[Route]:
-    if (spec := world.spec.services[service].bridge) is None:
+    described = world.spec.services[service]
+    if described.bridge is None:
+        yield from _no_metrics(route, service, described.metrics)
         yield from _http_routes(route, service)
     elif service in world.descriptors:
-        yield from bridge.routes(service, spec, world.descriptors[service])
+        yield from bridge.routes(service, described.bridge, world.descriptors[service])
+
+
+def _no_metrics(route: RouteSpec, service: str, path: str | None) -> Iterable[Route]:
+    """The app's metrics are for the mesh's own Prometheus, which does not come by the edge."""
+    if path is None or path == "/":
+        return
+    if route.strip and route.prefix != "/":
+        path = f"{route.prefix}{path}"
+    if path.startswith(route.prefix):
+        answer = DirectResponseAction(status=404)
+        yield Route(name=f"{service}:metrics", match=RouteMatch(path_separated_prefix=path), direct_response=answer)
 
 
 def _http_routes(route: RouteSpec, service: str) -> Iterable[Route]:

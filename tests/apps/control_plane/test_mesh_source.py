@@ -7,10 +7,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from apps.control_plane import mesh_source, type_urls
+from apps.control_plane.build import resources_for
 from apps.control_plane.mesh_source import MeshSource
 from apps.control_plane.metrics import Metrics
 from apps.control_plane.model import Endpoint, EndpointState, Issuer, LoginSecrets, TlsKeyPair, World
 from apps.control_plane.node import Node
+from apps.control_plane.snapshot import Snapshot
 from model.contract import NodeId, Role
 from model.edge import OuterSpec
 from model.spec import MeshSpec
@@ -80,6 +82,38 @@ def test_only_nodes_that_depend_on_a_changed_group_are_built_anew(source: MeshSo
     assert after["back"] is not before["back"]
     unchanged = [url for url in type_urls.PUSH_ORDER if after["front"].version(url) == before["front"].version(url)]  # type: ignore[union-attr]
     assert set(type_urls.PUSH_ORDER) - set(unchanged) == {type_urls.ENDPOINT}
+
+
+@pytest.mark.parametrize("item", [EDGE, FRONT, BACK])
+def test_where_machines_alone_changed_all_else_is_kept_and_the_whole_is_what_it_would_be(source: MeshSource, item: Node) -> None:
+    source.show(world(machine("front", 1), machine("back", 2), machine("edge", 3)))
+    before = source.snapshot_for(item)
+    later = world(machine("front", 1), machine("front", 4), machine("back", 2, EndpointState.DRAINING), machine("back", 5))
+    source.show(later)
+    after = source.snapshot_for(item)
+    assert before is not None
+    assert after is not None
+    whole = Snapshot.of(resources_for(later, item))
+    assert {url: after.version(url) for url in type_urls.PUSH_ORDER} == {url: whole.version(url) for url in type_urls.PUSH_ORDER}
+    kept = {url for url in type_urls.PUSH_ORDER if after.resources(url) is before.resources(url)}
+    assert set(type_urls.PUSH_ORDER) - kept == {type_urls.ENDPOINT}
+
+
+def test_endpoints_are_never_put_into_a_snapshot_of_an_earlier_intent(
+    source: MeshSource, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.show(world(machine("front", 1)))
+    source.snapshot_for(FRONT)
+    with monkeypatch.context() as patch:
+        patch.setattr(mesh_source.Builder, "resources_for", lambda _builder, _node: 1 / 0)
+        source.show(world(machine("front", 1), front=MESH["services"]["front"] | {"calls": ["other"]}))
+        source.snapshot_for(FRONT)
+    assert refused(registry, "service", "front") == 1
+    later = world(machine("front", 1), machine("other", 2), front=MESH["services"]["front"] | {"calls": ["other"]})
+    source.show(later)
+    found = source.snapshot_for(FRONT)
+    assert found is not None
+    assert found.version(type_urls.CLUSTER) == Snapshot.of(resources_for(later, FRONT)).version(type_urls.CLUSTER)
 
 
 def test_an_edge_that_joins_concerns_outer_edges_and_no_service(source: MeshSource) -> None:
@@ -157,10 +191,10 @@ def test_a_builder_that_breaks_costs_nobody_their_configuration(
     source.show(world(machine("front", 1)))
     served = source.snapshot_for(FRONT)
 
-    def broken(_builder: object, _node: Node) -> None:
+    def broken(_builder: object, _node: Node, _wanted: object) -> None:
         raise KeyError("gone")
 
-    monkeypatch.setattr(mesh_source.Builder, "resources_for", broken)
+    monkeypatch.setattr(mesh_source.Builder, "endpoints_for", broken)
     source.show(world(machine("front", 1), machine("back", 2)))
     assert source.snapshot_for(FRONT) is served
     assert source.snapshot_for(FRONT) is served

@@ -1,6 +1,7 @@
 """The sample HTTP service, over its ASGI interface with a real gRPC service and a real second instance behind it."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -93,10 +94,13 @@ def test_db_without_a_database_says_what_is_missing(machine_named: Callable[...,
     assert (response.status_code, response.json()["detail"]) == (501, "service-1 has no `postgres` in its calls")
 
 
-def test_metrics_count_answers_by_method_and_status(machine_named: Callable[..., Machine]) -> None:
+def test_metrics_count_answers_by_method_and_status_but_no_probes(machine_named: Callable[..., Machine]) -> None:
     app = app_of(machine_named("service-1"))
     ask(app, "/info")
     ask(app, "/nothing")
+    before = ask(app, "/metrics").text
+    ask(app, "/health")
     page = ask(app, "/metrics")
+    assert re.findall("^http_requests_total.*", page.text, re.MULTILINE) == re.findall("^http_requests_total.*", before, re.MULTILINE)
     assert 'http_requests_total{method="GET",status="404"} 1.0' in page.text
     assert 'http_requests_total{method="GET",status="200"}' in page.text

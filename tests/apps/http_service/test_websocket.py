@@ -16,7 +16,7 @@ def client(machine_named: Callable[..., Machine]) -> TestClient:
 
 
 def test_it_says_who_answers_then_echoes(client: TestClient) -> None:
-    """105."""
+    """Acceptance 105."""
     with client.websocket_connect("/ws", headers={"via": "1.1 edge/edge/i-1, 1.1 service/service-1/i-2"}) as socket:
         assert socket.receive_text() == "service-1 i-service-1 at 127.0.0.9, via edge/edge/i-1 > service/service-1/i-2"
         for text in ("HELO", "again"):

@@ -18,6 +18,7 @@ from joserfc.jwk import KeySet
 
 from apps.common.errors import MeshError
 from apps.identity.keys import KeyRing
+from apps.identity.tokens import LEEWAY_SECONDS
 
 ISSUER = "https://mesh.example/identity"
 
@@ -132,15 +133,25 @@ def test_a_code_is_good_once_and_only_with_all_that_belongs_to_it(login: Any) ->
     assert login.redeem("e30.e30.e30").json()["error"] == "invalid_grant"
 
 
-def test_a_refresh_token_is_good_once_and_brings_the_next(login: Any) -> None:
+def test_a_refresh_token_is_good_once_and_brings_the_next(login: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     first = login.redeem(login.code()).json()
     second = login.token(grant_type="refresh_token", refresh_token=first["refresh_token"]).json()
     assert verified(login, second["access_token"]).claims["sub"] == "ann"
     assert second["access_token"] != first["access_token"]
+    later = time.time() + LEEWAY_SECONDS + 1
+    monkeypatch.setattr(time, "time", lambda: later)
     assert login.token(grant_type="refresh_token", refresh_token=first["refresh_token"]).status_code == 400
     assert login.token(grant_type="refresh_token", refresh_token=second["refresh_token"]).status_code == 200
     wider = login.token(grant_type="refresh_token", refresh_token=second["refresh_token"], scope="openid admin")
     assert wider.status_code == 400
+
+
+def test_requests_that_a_browser_sends_at_once_all_refresh_by_the_same_token(login: Any) -> None:
+    """And what the last of them brought goes on."""
+    first = login.redeem(login.code()).json()
+    answers = [login.token(grant_type="refresh_token", refresh_token=first["refresh_token"]) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert login.token(grant_type="refresh_token", refresh_token=answers[-1].json()["refresh_token"]).status_code == 200
 
 
 def test_tokens_of_one_kind_do_not_pass_for_another(login: Any) -> None:

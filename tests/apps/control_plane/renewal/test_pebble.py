@@ -5,7 +5,6 @@ It asks pebble-challtestsrv for names, to which every change of moto's zone is c
 
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -31,6 +30,7 @@ from apps.control_plane.renewal.renewal import Renewal
 from apps.control_plane.renewal.route53 import Route53
 from apps.control_plane.renewal.wish import Wish
 from model import contract
+from tests.programs import built_from_go
 
 pytestmark = [pytest.mark.slow, pytest.mark.components]
 VERSION = "v2.10.1"
@@ -41,14 +41,8 @@ DOMAINS = ("www.example.com", "shop.example.com")
 
 @pytest.fixture(scope="module")
 def programs() -> Path:
-    """Directory of Pebble's programs, built once into the cache."""
-    directory = Path(os.environ.get("ENVOY_MESH_CACHE") or Path.home() / ".cache" / "envoy-mesh") / f"pebble-{VERSION}"
-    if not all((directory / name).exists() for name in PROGRAMS):
-        if shutil.which("go") is None:
-            pytest.skip("go is not on PATH; it builds Pebble")
-        modules = [f"github.com/letsencrypt/pebble/v2/cmd/{name}@{VERSION}" for name in PROGRAMS]
-        subprocess.run(["go", "install", *modules], env={**os.environ, "GOBIN": str(directory)}, check=True)
-    return directory
+    """Directory of Pebble's programs."""
+    return built_from_go("pebble", VERSION, *(f"github.com/letsencrypt/pebble/v2/cmd/{name}" for name in PROGRAMS))
 
 
 def free_port() -> int:

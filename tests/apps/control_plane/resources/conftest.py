@@ -104,11 +104,12 @@ def general_name(host: str) -> x509.GeneralName:
 
 @dataclass
 class App:
-    """What an app saw, and how it behaves: `breaks` closes the connection instead of answering (health checks excepted)."""
+    """What an app saw, and how it behaves: `breaks` closes the connection instead of answering, `sick` fails health checks alone."""
 
     address: str
     seen: list[tuple[str, str]] = field(default_factory=list)
     breaks: bool = False
+    sick: bool = False
     status: int = 200
     delay: float = 0.0
     close: Callable[[], None] = lambda: None
@@ -127,7 +128,7 @@ def serve_http(address: str, port: int) -> App:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             if self.path == "/health":
-                return self.reply(200, {})
+                return self.reply(503 if app.sick else 200, {})
             app.seen.append((self.command, self.path))
             time.sleep(app.delay)
             if app.breaks:
@@ -223,11 +224,11 @@ class Lab:
     edits: dict[str, Callable[[Bootstrap], None]] = field(default_factory=dict)
     """What is done to the config of the machine at an address before it starts."""
 
-    def add(self, role: Role, service: str, *, state: EndpointState = EndpointState.SERVING) -> str:
+    def add(self, role: Role, service: str, *, zone: str = "a", state: EndpointState = EndpointState.SERVING) -> str:
         """A machine with its app; returns its address."""
         address = f"{self.network}.{len(self.endpoints) + 1}"
         self.endpoints.append(
-            Endpoint(instance=f"i-{len(self.endpoints)}", role=role, service=service, address=address, zone="a", state=state)
+            Endpoint(instance=f"i-{len(self.endpoints)}", role=role, service=service, address=address, zone=zone, state=state)
         )
         if role is Role.SERVICE:
             described = self.spec.services[service]
@@ -259,9 +260,6 @@ class Lab:
         config.ClearField("dynamic_resources")
         resources = resources_for(world, Node(node, facts))
         kept = [cluster for cluster in config.static_resources.clusters if cluster.name in ("admin", LOCAL_CLUSTER)]
-        if node.role is not Role.EDGE:
-            kept = [cluster for cluster in kept if cluster.name != LOCAL_CLUSTER]
-            config.cluster_manager.ClearField("local_cluster_name")
         for cluster in kept:
             if cluster.name == LOCAL_CLUSTER:
                 self.set_group(address, resources[type_urls.ENDPOINT][LOCAL_CLUSTER])
@@ -315,6 +313,14 @@ class Lab:
 
     def wait_for_log(self, address: str, text: str) -> None:
         wait_until(lambda: text in self.log(address).read_text(), f"{text!r} is not in the log")
+
+    def logged(self, request_id: str) -> dict[str, Any]:
+        """The first edge's access log of one request."""
+        edge = next(endpoint.address for endpoint in self.endpoints if endpoint.role is Role.EDGE)
+        self.wait_for_log(edge, request_id)
+        (line,) = [line for line in self.log(edge).read_text().splitlines() if request_id in line]
+        found: dict[str, Any] = json.loads(line)
+        return found
 
     def kill(self, address: str) -> None:
         """The machine is gone at once: Envoy and app."""

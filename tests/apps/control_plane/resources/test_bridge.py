@@ -1,94 +1,29 @@
 """A gRPC service behind a real edge and real sidecars, for clients of every kind. Static config: says nothing of ADS."""
 
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
-from grpc_health.v1 import health, health_pb2_grpc
 
 from model.contract import Role
 from model.proto_files import compile_proto
+from tests.apps.control_plane.resources.shelf import SERVICE, Shelf, message_types
+from tests.grpc_frames import framed, frames
 
 envoy = pytest.mark.envoy
 
-SERVICE = "test.shelf.v1.Shelf"
 ORIGIN = "https://app.example.com"
 BRIDGE = {"prefix": "/shelf", "proto": "shelf.proto", "timeout": "1s", "cors": {"origins": [ORIGIN]}}
-ERRORS = {
-    "nobody": grpc.StatusCode.NOT_FOUND,
-    "secret": grpc.StatusCode.PERMISSION_DENIED,
-    "bad": grpc.StatusCode.INVALID_ARGUMENT,
-    "late": grpc.StatusCode.DEADLINE_EXCEEDED,
-    "away": grpc.StatusCode.UNAVAILABLE,
-    "broken": grpc.StatusCode.INTERNAL,
-}
 
 
 @pytest.fixture(scope="module")
 def descriptors() -> bytes:
     return compile_proto(Path(__file__).parent, "shelf.proto")
-
-
-class Shelf:
-    """The service itself, at one address."""
-
-    def __init__(self, address: str, port: int, descriptors: bytes) -> None:
-        self.address, self.seen = address, list[tuple[str, dict[str, Any]]]()
-        self.server = grpc.server(ThreadPoolExecutor(8))
-        health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), self.server)
-        types = message_types(descriptors)
-        unary = {"Get": self.get, "Put": self.put, "Ping": self.put, "Slow": self.slow}
-        inputs = {"Get": "GetRequest", "Slow": "GetRequest", "Put": "Book", "Ping": "Book"}
-        self.book = types["Book"]
-        handlers = {
-            name: grpc.unary_unary_rpc_method_handler(method, types[inputs[name]].FromString, types["Book"].SerializeToString)
-            for name, method in unary.items()
-        }
-        handlers["List"] = grpc.unary_stream_rpc_method_handler(self.list, types["ListRequest"].FromString, types["Book"].SerializeToString)
-        self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        assert self.server.add_insecure_port(f"{address}:{port}")
-        self.server.start()
-
-    def get(self, request: Any, context: Any) -> Any:
-        self.seen.append(("Get", dict(context.invocation_metadata())))
-        if error := ERRORS.get(request.name):
-            context.abort(error, f"{request.name} is refused")
-        return self.book(service=self.address, name=request.name, count=request.count, shelf=request.shelf.id)
-
-    def put(self, request: Any, context: Any) -> Any:
-        self.seen.append(("Put", dict(context.invocation_metadata())))
-        return request
-
-    def list(self, request: Any, context: Any) -> Iterator[Any]:
-        for number in range(1, request.count + 1):
-            yield self.book(service=self.address, count=number)
-            time.sleep(request.interval_ms / 1000)
-
-    def slow(self, request: Any, context: Any) -> Any:
-        self.seen.append(("Slow", {"left": context.time_remaining()}))
-        time.sleep(request.count / 1000)
-        return self.book(service=self.address)
-
-    def close(self) -> None:
-        self.server.stop(0).wait(5)
-
-
-def message_types(descriptors: bytes) -> dict[str, Any]:
-    pool = DescriptorPool()
-    for file in FileDescriptorSet.FromString(descriptors).file:
-        pool.Add(file)
-    names = pool.FindFileByName("shelf.proto").message_types_by_name
-    return {name: GetMessageClass(descriptor) for name, descriptor in names.items()}
 
 
 @pytest.fixture(scope="module")
@@ -146,23 +81,9 @@ def call(lab: Any, descriptors: bytes) -> Iterator[Callable[..., Any]]:
         yield make
 
 
-def framed(message: Any) -> bytes:
-    data = message.SerializeToString()
-    return struct.pack(">BI", 0, len(data)) + data
-
-
-def frames(body: bytes) -> list[tuple[int, bytes]]:
-    found = []
-    while body:
-        flag, length = struct.unpack(">BI", body[:5])
-        found.append((flag, body[5 : 5 + length]))
-        body = body[5 + length :]
-    return found
-
-
 @envoy
 def test_json_by_the_annotations(client: httpx.Client) -> None:
-    """97."""
+    """Acceptance 97."""
     response = client.get("/shelf/v1/info/bob?count=3")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
@@ -186,7 +107,7 @@ def test_json_without_annotation_is_a_post_of_the_methods_name(client: httpx.Cli
     [("nobody", 404, 5), ("secret", 403, 7), ("bad", 400, 3), ("late", 504, 4), ("away", 503, 14), ("broken", 500, 13)],
 )
 def test_a_grpc_error_is_an_http_status_with_a_json_body(client: httpx.Client, name: str, status: int, code: int) -> None:
-    """98."""
+    """Acceptance 98."""
     response = client.get(f"/shelf/v1/info/{name}")
     assert response.status_code == status
     assert response.headers["content-type"] == "application/json"
@@ -211,7 +132,7 @@ def test_a_grpc_error_is_an_http_status_with_a_json_body(client: httpx.Client, n
 def test_json_that_is_wrong_never_reaches_the_service(
     lab: Any, client: httpx.Client, method: str, path: str, body: str, status: int, text: str
 ) -> None:
-    """99."""
+    """Acceptance 99."""
     response = client.request(method, f"/shelf{path}", content=body, headers={"content-type": "application/json"})
     assert (response.status_code, text in response.text) == (status, True), response.text
     assert not [seen for app in lab.apps.values() for seen in app.seen]
@@ -226,7 +147,7 @@ def test_fields_that_the_message_does_not_have_are_ignored_in_a_body_and_a_query
 
 @envoy
 def test_a_stream_is_a_json_array(client: httpx.Client) -> None:
-    """99."""
+    """Acceptance 99."""
     response = client.get("/shelf/v1/books?count=3")
     assert response.status_code == 200
     assert [book["count"] for book in response.json()] == [1, 2, 3]
@@ -252,7 +173,7 @@ def test_answers_and_requests_up_to_a_mebibyte_are_transcoded(client: httpx.Clie
 
 @envoy
 def test_grpc_over_http1_is_answered_with_the_status_as_a_header(lab: Any, http1: httpx.Client, descriptors: bytes) -> None:
-    """94; Python's server resets the stream without `te: trailers`, which the route adds."""
+    """Acceptance 94; Python's server resets the stream without `te: trailers`, which the route adds."""
     types = message_types(descriptors)
     for prefix in ("", "/shelf"):
         response = http1.post(
@@ -264,9 +185,27 @@ def test_grpc_over_http1_is_answered_with_the_status_as_a_header(lab: Any, http1
 
 
 @envoy
+def test_what_is_written_over_http1_is_read_over_http1(lab: Any, http1: httpx.Client, descriptors: bytes) -> None:
+    """Acceptance 94: written, read, overwritten, read; the service saw each call."""
+    types = message_types(descriptors)
+    before = sum(len(app.seen) for app in lab.apps.values())
+
+    def call(method: str, request: Any) -> Any:
+        answer = http1.post(f"/{SERVICE}/{method}", content=framed(request), headers={"content-type": "application/grpc"})
+        assert (answer.status_code, answer.headers["grpc-status"]) == (200, "0")
+        [(_, data)] = frames(answer.content)
+        return types["Book"].FromString(data)
+
+    for count in (3, 4):
+        call("Put", types["Book"](name="foo", count=count))
+        assert call("Get", types["GetRequest"](name="foo")).count == count
+    assert sum(len(app.seen) for app in lab.apps.values()) == before + 4
+
+
+@envoy
 @pytest.mark.parametrize("prefix", ["", "/shelf"])
 def test_an_unknown_method_is_unimplemented(http1: httpx.Client, call: Any, prefix: str) -> None:
-    """95."""
+    """Acceptance 95."""
     response = http1.post(f"{prefix}/{SERVICE}/Nothing", content=framed(call.types["Book"]()), headers={"content-type": "application/grpc"})
     assert response.headers["grpc-status"] == "12"
     with pytest.raises(grpc.RpcError) as caught:
@@ -277,7 +216,7 @@ def test_an_unknown_method_is_unimplemented(http1: httpx.Client, call: Any, pref
 @envoy
 @pytest.mark.parametrize("prefix", ["", "/shelf"])
 def test_grpc_web_gets_its_trailers_in_the_body(client: httpx.Client, descriptors: bytes, prefix: str) -> None:
-    """101."""
+    """Acceptance 101."""
     types = message_types(descriptors)
     headers = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1", "origin": ORIGIN}
     response = client.post(f"{prefix}/{SERVICE}/Get", content=framed(types["GetRequest"](name="bob")), headers=headers)
@@ -294,7 +233,7 @@ def test_grpc_web_gets_its_trailers_in_the_body(client: httpx.Client, descriptor
 
 @envoy
 def test_a_browsers_preflight_is_answered_by_the_edge(lab: Any, client: httpx.Client) -> None:
-    """60."""
+    """Acceptance 60."""
     asked = {"origin": ORIGIN, "access-control-request-method": "POST", "access-control-request-headers": "content-type,x-grpc-web"}
     response = client.options(f"/shelf/{SERVICE}/Get", headers=asked)
     assert response.status_code == 200
@@ -350,7 +289,7 @@ def test_who_sets_no_deadline_has_the_bridges(call: Any, client: httpx.Client) -
 
 @envoy
 def test_statistics_name_the_methods(lab: Any, http1: httpx.Client, call: Any, descriptors: bytes) -> None:
-    """104."""
+    """Acceptance 104."""
     edge = lab.endpoints[0].address
     before = {name: int(value) for name, value in lab.statistics(edge).items() if name.startswith("cluster.grpc-1.grpc")}
     call("Get", call.types["GetRequest"](name="x"))

@@ -3,9 +3,7 @@
 import asyncio
 import json
 import ssl
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -13,47 +11,12 @@ import pytest
 
 from cli.smoke_protection import protected
 from model.contract import Role
+from tests.external import Authorizer
 
 pytestmark = pytest.mark.envoy
 
 HTTP = {"health": {"path": "/health"}, "port": 9080}
 PREFLIGHT = {"access-control-request-method": "PUT", "access-control-request-headers": "x-token"}
-
-
-class Authorizer:
-    """Knows two tokens; `x-current-user` says whose it is."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self) -> None:
-                owner.asked.append((self.command, self.path, {key.lower(): value for key, value in self.headers.items()}))
-                user = {"Bearer token1": "user1", "Bearer token2": "user2"}.get(self.headers.get("authorization", ""))
-                body = b"" if user or "json" not in self.path else b'{"why":"no token"}'
-                self.send_response(200 if user else 403)
-                self.send_header("content-length", str(len(body)))
-                if user:
-                    self.send_header("x-current-user", user)
-                    self.send_header("x-other", "not for apps")
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_GET = do_POST = answer
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +34,8 @@ def lab(spec_of: Any, lab_of: Any, authorizer: Authorizer) -> Any:
         {"prefix": "/open", "cors": {"origins": ["*"]}},
         {"prefix": "/restricted", "cors": cors | {"credentials": True}},
         {"prefix": "/form", "csrf": {"origins": ["https://*.friend.example"]}},
+        {"prefix": "/watched", "csrf": {"enforce": False}},
+        {"prefix": "/token", "auth": "jwt", "cors": {"origins": ["*"]}},
         {"prefix": "/asked", "authorize": True},
         {"prefix": "/repair", "maintenance": True, "csrf": {}, "authorize": True, "rateLimits": [{"requests": 1, "per": "60m"}]},
         {"prefix": "/slow", "timeout": "300ms"},
@@ -80,6 +45,7 @@ def lab(spec_of: Any, lab_of: Any, authorizer: Authorizer) -> Any:
         "https": 8443,
         "http": 8080,
         "tls": {"hsts": "365d"},
+        "auth": {"issuer": "https://login.example.com", "jwks": "http://127.0.0.1:1/keys", "audiences": ["mesh"]},
         "authorizer": {"address": f"127.0.0.1:{authorizer.port}", "headers": ["x-current-user"]},
     }
     lab = lab_of(spec_of(edge=edge, web=HTTP | {"routes": routes}))
@@ -122,7 +88,7 @@ def counter(lab: Any, name: str) -> int:
     ],
 )
 def test_scripts_of_allowed_origins_may_read_answers(client: httpx.Client, path: str, origin: str, *, allowed: bool) -> None:
-    """59."""
+    """Acceptance 59."""
     answer = client.get(path, headers={"origin": origin})
     assert answer.status_code == 200
     assert answer.json()["method"] == "GET"
@@ -131,7 +97,7 @@ def test_scripts_of_allowed_origins_may_read_answers(client: httpx.Client, path:
 
 
 def test_the_edge_answers_preflights_and_counts_origins(lab: Any, app: Any, client: httpx.Client) -> None:
-    """60, 64."""
+    """Acceptance 60, 64."""
     names = ("http.edge-https.cors.origin_valid", "http.edge-https.cors.origin_invalid")
     before = [counter(lab, name) for name in names]
     answer = client.options("/restricted", headers=PREFLIGHT | {"origin": "https://app.example.com"})
@@ -156,7 +122,7 @@ def test_scripts_can_read_refusals_and_when_to_come_again(client: httpx.Client) 
 
 
 def test_requests_of_other_origins_that_change_something_are_refused(lab: Any, app: Any, client: httpx.Client) -> None:
-    """62."""
+    """Acceptance 62."""
     before = counter(lab, "http.edge-https.csrf.request_invalid")
     for method in ("POST", "PUT", "DELETE"):
         answer = client.request(method, "/form", headers={"origin": "https://evil.example"})
@@ -167,8 +133,40 @@ def test_requests_of_other_origins_that_change_something_are_refused(lab: Any, a
     assert client.post("/closed", headers={"origin": "https://evil.example"}).status_code == 200
 
 
+def test_what_would_be_refused_is_only_counted_where_the_config_says_so(lab: Any, client: httpx.Client) -> None:
+    """Acceptance 62: shadow."""
+    before = counter(lab, "http.edge-https.csrf.request_invalid")
+    assert client.post("/watched", headers={"origin": "https://evil.example"}).status_code == 200
+    assert counter(lab, "http.edge-https.csrf.request_invalid") == before + 1
+
+
+@pytest.mark.parametrize(
+    ("page", "status"),
+    [
+        ("https://docs.friend.example/docs/envoy/latest", 200),
+        ("https://evil.example/?https://docs.friend.example/docs/envoy", 403),
+        ("https://docs.friend.example.evil.example/docs/envoy", 403),
+        ("https://docs.friend.example@evil.example/", 403),
+    ],
+)
+def test_a_page_is_known_by_the_whole_of_its_host_and_not_by_a_part_of_its_address(client: httpx.Client, page: str, status: int) -> None:
+    """Acceptance 58: the edge decides by `referer` for CSRF alone."""
+    assert client.post("/form", headers={"referer": page}).status_code == status
+
+
+def test_a_preflight_needs_no_token_and_the_request_after_it_does(lab: Any, app: Any, client: httpx.Client) -> None:
+    """Acceptance 37: the CORS filter answers before anything asks for a token, so jwt_authn lets nothing pass."""
+    origin = {"origin": "https://app.example.com"}
+    asked = client.options("/token", headers=PREFLIGHT | origin)
+    assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, origin["origin"])
+    refused = client.get("/token", headers=origin)
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, origin["origin"])
+    assert app.seen == []
+    assert counter(lab, "http.edge-https.jwt_authn.cors_preflight_bypassed") == 0
+
+
 def test_requests_of_the_own_and_of_listed_origins_pass(client: httpx.Client) -> None:
-    """62."""
+    """Acceptance 62."""
     for origin in (str(client.base_url), "https://a.friend.example"):
         assert client.post("/form", headers={"origin": origin}).status_code == 200
     for origin in ("https://friend.example.evil.example", "https://xfriend.example", "null"):
@@ -176,7 +174,7 @@ def test_requests_of_the_own_and_of_listed_origins_pass(client: httpx.Client) ->
 
 
 def test_the_authorizer_decides(lab: Any, authorizer: Authorizer, app: Any, client: httpx.Client) -> None:
-    """53."""
+    """Acceptance 53."""
     names = [f"cluster.web.ext_authz.{name}" for name in ("denied", "ok")]
     before = [counter(lab, name) for name in names]
     for headers in ({}, {"authorization": "Bearer nobody"}):
@@ -252,7 +250,7 @@ def test_errors_are_a_page_for_browsers_and_the_page_shows_nothing_of_the_reques
 
 
 def test_all_others_get_the_words_of_envoy_and_the_request_id(client: httpx.Client) -> None:
-    """4."""
+    """Acceptance 4."""
     answer = client.get("/nowhere")
     assert (answer.text, answer.headers["content-length"]) == ("", "0")
     assert answer.headers["x-request-id"]

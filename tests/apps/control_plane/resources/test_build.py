@@ -96,7 +96,7 @@ def nodes_of(world: World, node_of: Any, **more: str) -> list[Any]:
 
 
 def test_what_a_node_is_served_is_consistent(world: World, node_of: Any) -> None:
-    """144."""
+    """Acceptance 144."""
     for node in nodes_of(world, node_of):
         Snapshot.of(resources_for(world, node)).check_consistent()
 
@@ -190,7 +190,7 @@ def test_an_outer_edge_has_the_edges_table_of_routes_and_answers_what_needs_no_s
     edge, outer = table_of(Role.EDGE, "edge"), table_of(Role.OUTER_EDGE, "us-east-1")
     assert [(route.name, route.match) for route in outer] == [(route.name, route.match) for route in edge]
     answered = {route.name for route in outer if route.HasField("direct_response")}
-    assert answered == {"no plain host", "web:/web/closed"}
+    assert answered == {"no plain host", "no plain length", "web:/web/closed"}
     assert {route.route.cluster for route in outer if route.HasField("route")} == {"origin"}
     assert not [route.name for route in outer if route.route.HasField("regex_rewrite") or route.route.timeout.ToTimedelta()]
     for mine, theirs in zip(outer, edge, strict=True):
@@ -212,7 +212,7 @@ def test_nodes_of_one_world_share_what_does_not_depend_on_the_machine(whole: Wor
 
 
 def test_the_same_world_gives_the_same_bytes(whole: World, node_of: Any) -> None:
-    """199."""
+    """Acceptance 199."""
     for node in nodes_of(whole, node_of):
         first, second = (Snapshot.of(resources_for(whole, node)) for _ in range(2))
         assert [first.version(url) for url in type_urls.PUSH_ORDER] == [second.version(url) for url in type_urls.PUSH_ORDER]

@@ -34,7 +34,7 @@ def machine(address: str, *, zone: str = "a", state: EndpointState = EndpointSta
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_sidecars_are_spoken_to_in_http2_with_the_windows_of_the_checklist(cluster_of: Any, protocol: str) -> None:
-    """R4, R9."""
+    """Acceptance R4, R9."""
     cluster = cluster_of(protocol=protocol)
     http2 = options_of(cluster).explicit_http_config.http2_protocol_options
     assert (http2.initial_stream_window_size.value, http2.initial_connection_window_size.value) == (65536, 1048576)
@@ -42,7 +42,7 @@ def test_sidecars_are_spoken_to_in_http2_with_the_windows_of_the_checklist(clust
 
 
 def test_small_groups_are_plain_round_robin_without_panic(cluster_of: Any) -> None:
-    """79."""
+    """Acceptance 79."""
     cluster = cluster_of()
     assert cluster.lb_policy == Cluster.ROUND_ROBIN
     assert cluster.common_lb_config.zone_aware_lb_config.min_cluster_size.value == 6
@@ -67,7 +67,7 @@ def test_a_machine_that_discovery_dropped_is_gone_though_healthy(cluster_of: Any
     [(None, "/", (200, 500)), ({"path": "/health"}, "/health", (200, 500)), ({"path": "/up", "expected": 204}, "/up", (204, 205))],
 )
 def test_an_http_service_is_checked_on_its_path(cluster_of: Any, health: Any, path: str, expected: tuple[int, int]) -> None:
-    """178."""
+    """Acceptance 178."""
     check = cluster_of(**({"health": health} if health else {})).health_checks[0].http_health_check
     (statuses,) = check.expected_statuses
     assert (check.path, (statuses.start, statuses.end)) == (path, expected)
@@ -77,7 +77,7 @@ def test_an_http_service_is_checked_on_its_path(cluster_of: Any, health: Any, pa
 
 @pytest.mark.parametrize(("protocol", "checker"), [("grpc", "grpc_health_check"), ("tcp", "tcp_health_check")])
 def test_other_protocols_are_checked_in_their_own_way(cluster_of: Any, protocol: str, checker: str) -> None:
-    """179."""
+    """Acceptance 179."""
     assert cluster_of(protocol=protocol).health_checks[0].WhichOneof("health_checker") == checker
 
 
@@ -92,7 +92,7 @@ def test_retries_are_not_limited_to_envoys_three(cluster_of: Any) -> None:
 
 
 def test_outliers_leave_and_at_least_half_stays(cluster_of: Any) -> None:
-    """77."""
+    """Acceptance 77."""
     outliers = cluster_of().outlier_detection
     assert outliers.consecutive_5xx.value == 3
     assert outliers.enforcing_consecutive_gateway_failure.value == 100
@@ -129,3 +129,14 @@ def test_the_order_of_discovery_does_not_matter() -> None:
     machines = [machine(f"10.0.0.{number}", zone="ab"[number % 2]) for number in range(1, 7)]
     forward, backward = assignment("web", machines, 8000), assignment("web", reversed(machines), 8000)
     assert forward.SerializeToString(deterministic=True) == backward.SerializeToString(deterministic=True)
+
+
+def test_a_grpc_machine_is_not_ejected_for_what_its_callers_got_wrong(cluster_of: Any) -> None:
+    """An unknown method is a 501 to Envoy, a deadline of the caller's own a 504; what says that it is gone is the connection."""
+    outliers = cluster_of(protocol="grpc").outlier_detection
+    assert outliers.split_external_local_origin_errors
+    assert outliers.consecutive_local_origin_failure.value == 3
+    assert outliers.enforcing_consecutive_5xx.value == outliers.enforcing_consecutive_gateway_failure.value == 0
+    assert outliers.HasField("enforcing_consecutive_5xx")
+    assert outliers.HasField("enforcing_consecutive_gateway_failure")
+    assert outliers.max_ejection_percent.value == 50

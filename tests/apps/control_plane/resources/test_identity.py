@@ -75,7 +75,7 @@ def test_the_issuer_is_found_through_the_edge_and_names_the_meshs_domain(lab: An
 
 
 def test_a_login_stays_at_the_address_where_it_began(lab: Any, browser: httpx.Client) -> None:
-    """40, 42: the whole flow over one origin, which is not the issuer's own."""
+    """Acceptance 40, 42: the whole flow over one origin, which is not the issuer's own."""
     sent = browser.get("/desk/x?a=1")
     assert sent.status_code == 302
     assert sent.headers["location"].startswith("/identity/authorize?client_id=mesh&")

@@ -23,7 +23,7 @@ def place_of(listener: Listener) -> tuple[str, int]:
 
 
 def test_the_edge_holds_to_its_checklist() -> None:
-    """R4 to R7, R9."""
+    """Acceptance R4 to R7, R9."""
     listener = listeners.edge_https(FACTS, 443)
     manager = manager_of(listener)
     assert listener.per_connection_buffer_limit_bytes.value == 32768
@@ -40,7 +40,7 @@ def test_the_edge_holds_to_its_checklist() -> None:
 
 
 def test_the_edge_takes_its_certificate_by_sds_over_ads() -> None:
-    """R13, 14."""
+    """Acceptance R13, 14."""
     listener = listeners.edge_https(FACTS, 443)
     context = DownstreamTlsContext()
     assert listener.filter_chains[0].transport_socket.typed_config.Unpack(context)

@@ -136,7 +136,7 @@ def cookies_of(response: httpx.Response) -> dict[str, str]:
 
 @envoy
 def test_a_browser_without_cookies_is_sent_to_the_issuer(lab: Any, browser: httpx.Client) -> None:
-    """40, 41, 51."""
+    """Acceptance 40, 41, 51."""
     before = count(lab, "oauth_unauthorized_rq")
     answer = browser.get("/desk/x?a=1&b=%20")
     assert answer.status_code == 302
@@ -161,7 +161,7 @@ def test_a_browser_without_cookies_is_sent_to_the_issuer(lab: Any, browser: http
 
 @envoy
 def test_a_login_returns_to_the_page_and_the_service_learns_who_it_is(lab: Any, browser: httpx.Client) -> None:
-    """42, 43, 44."""
+    """Acceptance 42, 43, 44."""
     before = count(lab, "oauth_success")
     back = logged_in(browser, "/desk/x?a=1")
     assert back.headers["location"] == f"https://{lab.endpoints[0].address}:8443/desk/x?a=1"
@@ -183,6 +183,22 @@ def test_a_login_returns_to_the_page_and_the_service_learns_who_it_is(lab: Any, 
 
 
 @envoy
+@pytest.mark.parametrize("path", ["/desk", "/public"])
+def test_no_service_sees_the_sessions_cookies_and_every_service_sees_its_own(lab: Any, browser: httpx.Client, path: str) -> None:
+    """On a route with a login the tokens would be readable, on others good for who sends them to the edge again."""
+    logged_in(browser)
+    assert "cookie" not in browser.get(path).json()["headers"]
+    both = [f"{name}={value}" for name, value in browser.cookies.items()]
+    own = ["theme=dark", "empty=", "MyBearerToken=1", "v.w=a=b"]
+    mixed = [own[0], *both, "OauthNonce.0f=n", *own[1:], "CodeVerifier=c"]
+    pairs = [("cookie", pair) for pair in mixed]
+    for http2, cookies in ((False, [("cookie", "; ".join(mixed))]), (False, pairs), (True, pairs)):
+        with lab.client(http2=http2) as client:
+            seen = client.get(path, headers=[*PAGE.items(), *cookies]).json()["headers"]["cookie"]
+            assert sorted(seen.split("; ")) == sorted(own)
+
+
+@envoy
 def test_what_a_route_requires_holds_for_those_who_logged_in(browser: httpx.Client) -> None:
     logged_in(browser)
     assert browser.get("/orders").status_code == 200
@@ -191,7 +207,7 @@ def test_what_a_route_requires_holds_for_those_who_logged_in(browser: httpx.Clie
 
 @envoy
 def test_a_bearer_token_goes_to_its_verification_instead(lab: Any, browser: httpx.Client) -> None:
-    """51."""
+    """Acceptance 51."""
     form = {"grant_type": "client_credentials", "client_id": "mesh", "client_secret": CLIENT_SECRET, "sub": "robot", "ttl": "60"}
     token = httpx.post(f"{lab.issuer}/token", data=form).json()["access_token"]
     before = count(lab, "oauth_passthrough")
@@ -231,7 +247,7 @@ def test_public_and_token_routes_know_nothing_of_logins(browser: httpx.Client) -
 
 @envoy
 def test_logout_takes_every_cookie_back(lab: Any, browser: httpx.Client) -> None:
-    """45."""
+    """Acceptance 45."""
     logged_in(browser)
     assert browser.get("/desk").status_code == 200
     answer = browser.get("/oauth2/logout")
@@ -246,7 +262,7 @@ def test_logout_takes_every_cookie_back(lab: Any, browser: httpx.Client) -> None
 
 @envoy
 def test_a_broken_callback_is_401_and_no_token_is_asked_for(lab: Any, browser: httpx.Client) -> None:
-    """47, 51."""
+    """Acceptance 47, 51."""
     sent = browser.get("/desk")
     authorize = sent.headers["location"]
     good = urlsplit(returned(browser, authorize))
@@ -332,7 +348,7 @@ def test_two_tabs_log_in_at_once(browser: httpx.Client) -> None:
 
 @envoy
 def test_an_expired_token_is_refreshed_without_a_login(lab: Any, browser: httpx.Client) -> None:
-    """51. The provider's tokens live for three seconds here."""
+    """Acceptance 51. The provider's tokens live for three seconds here."""
     logged_in(browser)
     before = count(lab, "oauth_refreshtoken_success")
     time.sleep(3.2)
@@ -340,6 +356,28 @@ def test_an_expired_token_is_refreshed_without_a_login(lab: Any, browser: httpx.
     assert answer.status_code == 200, answer.headers
     assert answer.json()["headers"]["x-user"] == "ann"
     assert count(lab, "oauth_refreshtoken_success") == before + 1
+
+
+@envoy
+def test_requests_that_meet_an_expired_token_at_once_are_all_answered(lab: Any, browser: httpx.Client) -> None:
+    """A page's scripts: the browser has dropped what expired and sends the same refresh token with each of them."""
+    logged_in(browser)
+    cookies = {"RefreshToken": browser.cookies["RefreshToken"]}
+    for _ in range(3):
+        with lab.client(headers=ANY, cookies=cookies) as script:
+            assert script.get("/desk").status_code == 200
+
+
+@envoy
+def test_a_browser_that_comes_back_from_a_used_login_page_is_told_so(browser: httpx.Client) -> None:
+    """And not that it should log in, which it cannot there."""
+    sent = browser.get("/desk")
+    callback = returned(browser, sent.headers["location"])
+    assert browser.get(callback).status_code == 302
+    again = browser.get(callback)
+    assert again.status_code == 401
+    assert "The login was not finished" in again.text
+    assert "Please log in" in browser.get("/desk", headers={"accept": "text/html", "x-requested-with": "x", "cookie": ""}).text
 
 
 @envoy

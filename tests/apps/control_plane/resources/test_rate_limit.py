@@ -92,7 +92,7 @@ def test_limits_by_claim_come_after_authentication_and_the_others_before(spec_of
 
 @envoy
 def test_a_spent_bucket_refuses_until_it_has_filled_again(lab: Any, client: httpx.Client) -> None:
-    """65, 66, 69."""
+    """Acceptance 65, 66, 69."""
     answers = [client.get("/few") for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 429, 429, 429]
     assert all("x-local-rate-limit" not in answer.headers for answer in answers[:2])
@@ -106,7 +106,7 @@ def test_a_spent_bucket_refuses_until_it_has_filled_again(lab: Any, client: http
 
 @envoy
 def test_refused_requests_reach_no_app_and_are_counted_and_logged(lab: Any, client: httpx.Client) -> None:
-    """67, 68, 167."""
+    """Acceptance 67, 68, 167."""
     edge = lab.endpoints[0].address
     before = limits(lab, edge)
     statuses(client, "/counted", 3)
@@ -151,7 +151,7 @@ def test_each_client_has_its_bucket_within_the_routes(client_at: Any) -> None:
 
 @envoy
 def test_different_clients_share_the_edges_bucket(client_at: Any) -> None:
-    """170."""
+    """Acceptance 170."""
     answers = [statuses(client_at(f"127.0.11.{n}"), "/all", 2) for n in (1, 2)]
     assert answers == [[200, 429], [429, 429]]
 

@@ -66,7 +66,7 @@ def test_the_ingress_retries_only_what_never_reached_the_app(spec_of: Any) -> No
 @pytest.mark.parametrize(("https", "named"), [(443, 0), (8443, 8443)])
 def test_a_redirect_names_the_port_unless_it_is_the_usual_one(https: int, named: int) -> None:
     (host,) = routes.redirect(https).virtual_hosts
-    (route,) = host.routes
+    _, route = host.routes
     assert (route.redirect.https_redirect, route.redirect.port_redirect) == (True, named)
     assert route.redirect.response_code == RedirectAction.MOVED_PERMANENTLY
 

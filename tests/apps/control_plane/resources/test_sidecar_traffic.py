@@ -87,7 +87,7 @@ def test_each_call_of_one_grpc_channel_is_balanced(lab: Any, authority: str) -> 
 
 
 def test_grpc_is_counted_by_method(lab: Any) -> None:
-    """104."""
+    """Acceptance 104."""
     with grpc.insecure_channel(f"{address(lab, CALLER)}:15001", options=[("grpc.default_authority", "grpc-1")]) as channel:
         channel.unary_unary("/mesh.Info/Counted")(b"", timeout=5)
     statistics = lab.statistics(address(lab, CALLER))
@@ -127,7 +127,7 @@ def test_health_checks_are_not_logged_and_requests_are(lab: Any) -> None:
 
 
 def test_metrics_show_what_matters_in_few_series(lab: Any) -> None:
-    """159; at most 300 series a sidecar, counted as Prometheus scrapes them."""
+    """Acceptance 159; at most 300 series a sidecar, counted as Prometheus scrapes them."""
     call(lab, "service-2")
     text = httpx.get(f"http://{address(lab, CALLER)}:9902/stats/prometheus?usedonly").text
     series = [line for line in text.splitlines() if line and not line.startswith("#")]
@@ -151,7 +151,7 @@ def test_of_admin_only_metrics_and_readiness_are_shown(lab: Any, path: str, meth
 
 
 def test_a_killed_machine_costs_no_get_and_replays_no_post(spec_of: Any, lab_of: Any) -> None:
-    """81."""
+    """Acceptance 81."""
     lab = lab_of(spec_of(edge={"https": 8443, "http": 8080}, web=HTTP | {"port": 9080, "routes": [{"prefix": "/web"}]}))
     lab.add(Role.EDGE, "edge")
     lab.add(Role.SERVICE, "web")
@@ -167,7 +167,7 @@ def test_a_killed_machine_costs_no_get_and_replays_no_post(spec_of: Any, lab_of:
 
 
 def test_a_cluster_without_healthy_hosts_says_so(spec_of: Any, lab_of: Any) -> None:
-    """74, 79: panic is off."""
+    """Acceptance 74, 79: panic is off."""
     lab = lab_of(spec_of(edge={"https": 8443, "http": 8080}, web={"port": 9080, "routes": [{"prefix": "/web"}]}))
     lab.add(Role.EDGE, "edge")
     lab.start()

@@ -63,7 +63,7 @@ def chains_of(resources: dict[str, Any]) -> dict[str, list[str]]:
 def test_each_certificate_has_a_filter_chain_for_its_domains_and_a_secret(
     spec: Any, node_of: Callable[..., Any], key_pair: Callable[..., TlsKeyPair], pairs: dict[str, TlsKeyPair]
 ) -> None:
-    """B 15, R13."""
+    """Acceptance 15, R13."""
     built = edge_of(spec, node_of, edge_tls=key_pair(), certificates=pairs)
     assert chains_of(built) == {
         "edge-tls": [],
@@ -141,7 +141,7 @@ def get(lab: Any, domain: str, path: str, *, sni: str | None = None) -> httpx.Re
 
 @pytest.mark.envoy
 def test_15_each_domain_has_its_own_certificate_and_its_own_backends(lab: Any) -> None:
-    """B 15, but for TLS passthrough, which the mesh does not have."""
+    """Acceptance 15, but for TLS passthrough, which the mesh does not have."""
     assert names_shown(lab, SHOP) == names_shown(lab, "www.example.com") == [SHOP, "www.example.com"]
     assert names_shown(lab, SHOP.upper()) == [SHOP, "www.example.com"]
     assert names_shown(lab, PAY) == [PAY]
@@ -162,11 +162,13 @@ def test_15_each_domain_has_its_own_certificate_and_its_own_backends(lab: Any) -
 
 @pytest.mark.envoy
 def test_13_the_app_hears_that_the_client_spoke_tls(lab: Any) -> None:
+    """Acceptance 13; what is not TLS is redirected, and no TLS is passed through."""
     assert get(lab, SHOP, "/x").json()["headers"]["x-forwarded-proto"] == "https"
 
 
 @pytest.mark.envoy
 def test_14_one_port_offers_http2_and_http1(lab: Any) -> None:
+    """Acceptance 14."""
     for offered, taken in ((("h2", "http/1.1"), "h2"), (("http/1.1",), "http/1.1"), ((), None)):
         with connect(lab, SHOP, protocols=offered) as connection:
             assert connection.selected_alpn_protocol() == taken
@@ -200,6 +202,7 @@ def handshake(lab: Any, *, ciphers: str = "DEFAULT:@SECLEVEL=0", **versions: Any
 
 @pytest.mark.envoy
 def test_16_the_tls_inspector_counts_what_it_found(lab: Any) -> None:
+    """Acceptance 16."""
     counters = ("alpn_found", "sni_found", "tls_found", "tls_not_found")
 
     def counts() -> list[int]:
@@ -217,7 +220,7 @@ def test_16_the_tls_inspector_counts_what_it_found(lab: Any) -> None:
 
 @pytest.mark.envoy
 def test_18_plain_http_is_redirected_to_the_same_host_path_and_query(lab: Any) -> None:
-    """B 18; the port of the TLS listener is named, since it is not 443."""
+    """Acceptance 18; the port of the TLS listener is named, since it is not 443."""
     answer = httpx.get(f"http://{lab.edge}:{HTTP}/a%20b//c?d=%2F&e=", headers={"host": SHOP})
     assert answer.status_code == 301
     assert answer.headers["location"] == f"https://{SHOP}:{HTTPS}/a%20b//c?d=%2F&e="

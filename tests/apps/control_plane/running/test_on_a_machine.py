@@ -158,7 +158,7 @@ def test_a_stopped_control_plane_leaves_no_process(stack: Any) -> None:
 
 
 def test_a_renewed_certificate_reaches_the_edge_without_a_restart_and_a_bad_one_does_not(stack: Any, cloud: Cloud) -> None:
-    """B 13 to 18 stay as they are; P 177 for the edge: the connections that are open go on."""
+    """Acceptance 177, for the edge: the connections that are open go on."""
     serials = [serial_shown(stack)]
     with stack.load("/web/info") as load, connect(stack) as held:
         ask(held, "/web/info")

@@ -66,7 +66,7 @@ def open_socket(lab: Any) -> Iterator[Callable[[str], ClientConnection]]:
 
 
 def test_the_sample_echoes_through_both_proxies_and_says_goodbye_when_it_stops(lab: Any, open_socket: Any) -> None:
-    """105, 106, 107."""
+    """Acceptance 105, 106, 107."""
     with lab.client() as client:
         page = client.get("/chat/ws-page")
         assert page.status_code == 200

@@ -82,7 +82,7 @@ def eventually(condition: Any) -> None:
 
 @envoy
 def test_messages_go_both_ways_on_one_connection(lab: Any, app: Any, connect: Any, kind: Any) -> None:
-    """105, 106, 110: through both hops, of which the one between the proxies is HTTP/2."""
+    """Acceptance 105, 106, 110: through both hops, of which the one between the proxies is HTTP/2."""
     connection = connect(kind, "/open/ws?room=1", **{"sec-websocket-protocol": "chat"})
     assert connection.status == connection.OPEN
     for text in (b"HELO", b"again", b"x" * 300_000):
@@ -99,14 +99,14 @@ def test_messages_go_both_ways_on_one_connection(lab: Any, app: Any, connect: An
 
 @envoy
 def test_the_handshakes_answer_has_the_right_accept_header(app: Any, connect: Any, over_http1: Any) -> None:
-    """108."""
+    """Acceptance 108."""
     connection = connect(over_http1, "/open/ws")
     assert connection.headers["sec-websocket-accept"] == connection.accept
 
 
 @envoy
 def test_upgrades_are_counted_and_closing_ends_both_hops(lab: Any, app: Any, connect: Any, kind: Any) -> None:
-    """108."""
+    """Acceptance 108."""
     before = [count(lab, "downstream_cx_upgrades_total", machine) for machine in (0, 1)]
     connection = connect(kind, "/open/ws")
     assert [count(lab, "downstream_cx_upgrades_total", machine) for machine in (0, 1)] == [total + 1 for total in before]
@@ -137,7 +137,7 @@ def test_an_app_that_stops_says_goodbye_to_the_client(lab: Any, app: Any, connec
 
 @envoy
 def test_an_upgrade_on_a_route_that_allows_none_is_403(lab: Any, app: Any, connect: Any, kind: Any) -> None:
-    """107."""
+    """Acceptance 107."""
     before = count(lab, "downstream_rq_ws_on_non_ws_route")
     connection = connect(kind, "/plain/ws")
     assert connection.status == 403
@@ -147,7 +147,7 @@ def test_an_upgrade_on_a_route_that_allows_none_is_403(lab: Any, app: Any, conne
 
 @envoy
 def test_plain_requests_reach_the_app_on_either_route(lab: Any, app: Any) -> None:
-    """106."""
+    """Acceptance 106."""
     with lab.client() as client:
         for path in ("/open", "/open/ws", "/plain/ws"):
             assert (client.get(path).status_code, client.get(path).text) == (200, "NotWebSocket")
@@ -156,7 +156,7 @@ def test_plain_requests_reach_the_app_on_either_route(lab: Any, app: Any) -> Non
 @envoy
 @pytest.mark.parametrize("token", ["", "Bearer x", "Bearer a.b.c"])
 def test_a_handshake_without_a_valid_token_is_401_as_on_the_route(lab: Any, app: Any, connect: Any, kind: Any, token: str) -> None:
-    """110."""
+    """Acceptance 110."""
     connection = connect(kind, "/guarded/ws", **({"authorization": token} if token else {}))
     assert connection.status == 401
     assert not app.seen

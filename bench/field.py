@@ -1,0 +1,93 @@
+"""The field of the bench of the data path: all contenders up at once, each asked by its own address, one app behind all."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench import front_proxy
+from bench.contenders import BARE, Contender
+from bench.envoys import Envoy, Envoys, wait_until
+from bench.keys import Authority, Issuer
+from bench.small_mesh import APP_PORT, HTTP, HTTPS, SERVICE, SmallMesh
+from model.contract import INGRESS_PORT
+
+PREFIX = "/orders"
+ASKED = f"{PREFIX}/42"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A contender that answers."""
+
+    name: str
+    url: str
+    headers: dict[str, str]
+    envoys: list[Envoy]
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(envoy.cpu_seconds for envoy in self.envoys)
+
+
+@asynccontextmanager
+async def field_of(directory: Path, contenders: list[Contender], issuer: Issuer, addresses: str) -> AsyncIterator[list[Entry]]:
+    """Starts the bare front proxy and the contenders below two octets of `addresses`; yields when all answer 200."""
+    authority, token = Authority(), issuer.token()
+    app, front = f"{addresses}.0.3", f"{addresses}.0.2"
+    places = [(app, APP_PORT)]
+    places += [
+        (f"{addresses}.{number}.3", APP_PORT if contender.sidecar else INGRESS_PORT) for number, contender in enumerate(contenders, 1)
+    ]
+    bearer = {"authorization": f"Bearer {token}"}
+    async with AsyncExitStack() as stack:
+        envoys = stack.enter_context(Envoys(directory))
+        envoys.start("app", front_proxy.upstream(places, issuer.keys))
+        bare = envoys.start("bare", front_proxy.bare(front, (app, APP_PORT)))
+        url = f"http://{front}:{front_proxy.FRONT_PORT}/service/1{ASKED}"
+        entries = [Entry(name=BARE, url=url, headers=bearer, envoys=[bare])]
+        for number, contender in enumerate(contenders, 1):
+            mesh = SmallMesh(f"{addresses}.{number}", directory / str(number), authority)
+            await mesh.serve(_parts_of(contender), contender.change)
+            stack.push_async_callback(mesh.stop)
+            proxies = [mesh.boot_edge(envoys, f"edge-{number}")]
+            if contender.sidecar:
+                proxies.append(mesh.boot_sidecar(envoys, f"sidecar-{number}"))
+            url = f"{'https' if contender.tls else 'http'}://{mesh.edge}:{HTTPS}{ASKED}"
+            headers = contender.headers | (bearer if contender.token else {})
+            entries.append(Entry(name=contender.name, url=url, headers=headers, envoys=proxies))
+        trust = ssl.create_default_context(cadata=authority.pem)
+        async with httpx.AsyncClient(verify=trust, trust_env=False) as client:
+            for entry in entries:
+                await _answers(client, entry)
+        yield entries
+
+
+def keys_url(addresses: str) -> str:
+    """Where the app of the field shows the issuer's keys."""
+    return f"http://{addresses}.0.3:{APP_PORT}{front_proxy.KEYS_PATH}"
+
+
+def _parts_of(contender: Contender) -> dict[str, Any]:
+    service = {
+        "image": {"build": "apps/http_service"},
+        "port": APP_PORT,
+        "routes": [{"prefix": PREFIX, **contender.route}, {"prefix": "/public"}],
+        "health": {"path": "/health"},
+    }
+    return {"edge": {"https": HTTPS, "http": HTTP, **contender.edge}, "services": {SERVICE: service}}
+
+
+async def _answers(client: httpx.AsyncClient, entry: Entry) -> None:
+    async def answers() -> bool:
+        try:
+            answer = await client.get(entry.url, headers=entry.headers)
+        except httpx.TransportError:
+            return False
+        return answer.status_code == httpx.codes.OK and answer.text == front_proxy.BODY
+
+    await wait_until(answers, entry.envoys[0])
