@@ -1,105 +1,43 @@
 """What one changed endpoint costs the xDS server, and when the last of N proxies has it.
 
-    python -m bench.xds_push --streams 1000 --rounds 30 --api delta
+    python -m bench.xds_push --streams 1000 --rounds 20 --api delta --beside
 
-The workload of PERFORMANCE: every proxy (one TCP connection, in another process) holds clusters, their endpoints, a listener and a
-route table; one endpoint of one cluster changes. CPU is the server process's, acknowledgements included.
+Every proxy (one TCP connection, all in another process) holds clusters, their endpoints, a listener and a route table; one
+endpoint of one cluster changes. CPU is the server process's, acknowledgements included. `--beside` takes turns with the two
+caches of go-control-plane, built from its Go modules when they are first asked for; then the ratios are the result.
 """
 
 import argparse
 import asyncio
-import gc
 import json
 import multiprocessing
 import statistics
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import timedelta
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-import psutil
 import structlog
 import uvloop
-from envoy.config.cluster.v3.cluster_pb2 import Cluster
-from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
-from envoy.config.listener.v3.listener_pb2 import Listener
-from envoy.config.route.v3.route_pb2 import RouteConfiguration
-from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpConnectionManager
+from rich.console import Console
+from rich.table import Table
 
-from apps.control_plane.node import Node
-from apps.control_plane.server import AdsServer
-from apps.control_plane.snapshot import Resource, Snapshot
 from apps.control_plane.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from bench.xds_fleet import Fleet
+from bench.xds_servers import HOST, GoServer, OwnServer, Server, go_program
+from bench.xds_world import World
+from local.debian_package import NotToBeHad
 
-HOST = "127.0.0.1"
 PATIENCE = 60.0
 SETTLE = timedelta(milliseconds=250)
 """Between pushes, so that acknowledgements are counted with the push that they answer."""
-
-
-class World:
-    """Services and endpoints; a `SnapshotSource` with one snapshot for everybody."""
-
-    def __init__(self, services: int, endpoints: int) -> None:
-        self.names = tuple(f"service-{number}" for number in range(services))
-        self._endpoints = endpoints
-        self._assignments = {name: Resource.of(name, self._assignment(name, 0)) for name in self.names}
-        self._fixed: dict[str, dict[str, Any]] = {
-            CLUSTER: {name: Resource.of(name, _cluster(name)) for name in self.names},
-            LISTENER: {"egress": _listener()},
-            ROUTE: {"egress": _routes(self.names)},
-        }
-        self._callback: Callable[[], None] = lambda: None
-        self.build()
-
-    def build(self) -> None:
-        self._snapshot = Snapshot.of({**self._fixed, ENDPOINT: self._assignments})
-
-    def change(self, turn: int) -> None:
-        name = self.names[turn % len(self.names)]
-        self._assignments[name] = Resource.of(name, self._assignment(name, turn))
-        self.build()
-        self._callback()
-
-    def snapshot_for(self, node: Node) -> Snapshot:
-        return self._snapshot
-
-    def subscribe(self, callback: Callable[[], None]) -> None:
-        self._callback = callback
-
-    def _assignment(self, name: str, turn: int) -> ClusterLoadAssignment:
-        assignment = ClusterLoadAssignment(cluster_name=name)
-        group = assignment.endpoints.add()
-        for number in range(self._endpoints):
-            address = group.lb_endpoints.add().endpoint.address.socket_address
-            address.address, address.port_value = f"10.0.{number >> 8}.{number & 255}", 8000
-        group.lb_endpoints[0].endpoint.address.socket_address.port_value = 8001 + turn
-        return assignment
-
-
-def _cluster(name: str) -> Cluster:
-    cluster = Cluster(name=name, type=Cluster.EDS)
-    cluster.eds_cluster_config.eds_config.ads.SetInParent()
-    return cluster
-
-
-def _listener() -> Listener:
-    manager = HttpConnectionManager(stat_prefix="egress")
-    manager.rds.route_config_name = "egress"
-    manager.rds.config_source.ads.SetInParent()
-    listener = Listener(name="egress")
-    listener.filter_chains.add().filters.add(name="http").typed_config.Pack(manager, deterministic=True)
-    return listener
-
-
-def _routes(names: tuple[str, ...]) -> RouteConfiguration:
-    routes = RouteConfiguration(name="egress")
-    for name in names:
-        host = routes.virtual_hosts.add(name=name, domains=[name])
-        host.routes.add().route.cluster = name
-    return routes
+OWN = "own"
+GO = {"go-control-plane, snapshot cache": "snapshot", "go-control-plane, linear caches": "linear"}
+Figures = dict[str, float]
 
 
 def run_fleet(pipe: Connection, port: int, api: str, streams: int, names: tuple[str, ...]) -> None:
@@ -119,12 +57,23 @@ def run_fleet(pipe: Connection, port: int, api: str, streams: int, names: tuple[
     uvloop.run(work())
 
 
-async def measure(options: argparse.Namespace) -> dict[str, float]:
+async def compare(options: argparse.Namespace) -> dict[str, Figures]:
+    """The figures of each server: medians of its turns."""
+    program = await go_program() if options.beside else None
+    turns: dict[str, list[Figures]] = {}
+    with tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory:
+        for _ in range(options.turns):
+            servers: dict[str, Server] = {OWN: OwnServer()}
+            if program:
+                servers |= {name: GoServer(program, cache, Path(directory)) for name, cache in GO.items()}
+            for name, server in servers.items():
+                turns.setdefault(name, []).append(await measure(options, server))
+    return {name: _medians(figures) for name, figures in turns.items()}
+
+
+async def measure(options: argparse.Namespace, server: Server) -> Figures:
     world = World(options.services, options.endpoints)
-    server = AdsServer()
-    port = await server.start(HOST, 0, None, world, lambda node, identity: None)
-    gc.collect()
-    gc.freeze()
+    port = await server.start(world)
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
     held = world.names[: options.held]
@@ -135,46 +84,72 @@ async def measure(options: argparse.Namespace) -> dict[str, float]:
         return await loop.run_in_executor(None, pipe.recv)
 
     fleet.start()
-    cpu = time.process_time()
-    connected = await told()
-    connecting = time.process_time() - cpu
-    last, spent = [], []
-    for turn in range(options.rounds):
-        await asyncio.sleep(SETTLE.total_seconds())
-        pipe.send(True)
-        await told()
-        cpu, began = time.process_time(), time.monotonic()
-        world.change(turn % len(held) + len(world.names) * (1 + turn))
-        last.append((await told() - began) * 1000)
-        await asyncio.sleep(SETTLE.total_seconds())
-        spent.append((time.process_time() - cpu) * 1000)
-    assert len(server.nodes()) == options.streams
-    rss = psutil.Process().memory_info().rss / 2**20
-    pipe.send(False)
-    fleet.join()
-    await server.stop(timedelta(seconds=1))
+    try:
+        cpu = await server.cpu_seconds()
+        connected = await told()
+        connecting = await server.cpu_seconds() - cpu
+        last, spent = [], []
+        for turn in range(options.rounds):
+            await asyncio.sleep(SETTLE.total_seconds())
+            pipe.send(True)
+            await told()
+            cpu, began = await server.cpu_seconds(), time.monotonic()
+            await server.change(turn % len(held) + len(world.names) * (1 + turn))
+            last.append((await told() - began) * 1000)
+            await asyncio.sleep(SETTLE.total_seconds())
+            spent.append((await server.cpu_seconds() - cpu) * 1000)
+        megabytes = server.process.memory_info().rss / 2**20
+        pipe.send(False)
+        await loop.run_in_executor(None, fleet.join)
+    finally:
+        fleet.kill()
+        await server.stop()
     return {
         "connect_ms": connected * 1000,
         "connect_cpu_ms": connecting * 1000,
         "last_client_ms": statistics.median(last),
         "last_client_worst_ms": max(last),
         "cpu_ms_per_push": statistics.median(spent),
-        "rss_mb": rss,
+        "rss_mb": megabytes,
     }
 
 
+def _medians(figures: list[Figures]) -> Figures:
+    return {key: round(statistics.median(one[key] for one in figures), 1) for key in figures[0]}
+
+
+def _show(options: argparse.Namespace, result: Mapping[str, Figures]) -> None:
+    table = Table(title=f"One change to {options.streams} proxies ({options.api}), medians of {options.turns} × {options.rounds}")
+    for column in ("", "all connected ms", "CPU ms", "last client ms", "worst ms", "CPU ms a push", "resident MB"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, row in result.items():
+        table.add_row(name, *map(str, row.values()))
+    for name in result.keys() - {OWN}:
+        table.add_row(f"{OWN} × {name}", *(f"{result[OWN][key] / value:.2f}" for key, value in result[name].items()))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="bench.xds_push", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=1000, help="proxies connected")
-    parser.add_argument("--rounds", type=int, default=20, help="pushes measured")
+    parser.add_argument("--rounds", type=int, default=20, help="pushes measured in each turn")
+    parser.add_argument("--turns", type=int, default=1, help="of each server, one after the other")
     parser.add_argument("--api", choices=("delta", "sotw"), default="delta")
     parser.add_argument("--services", type=int, default=20, help="clusters in the mesh")
     parser.add_argument("--endpoints", type=int, default=10, help="endpoints of each")
     parser.add_argument("--held", type=int, default=20, help="clusters whose endpoints each proxy asks for")
+    parser.add_argument("--beside", action="store_true", help="also go-control-plane's two caches, in turns")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    result = uvloop.run(measure(options))
-    print(json.dumps({**vars(options), **{name: round(value, 1) for name, value in result.items()}}))
+    try:
+        result = uvloop.run(compare(options))
+    except NotToBeHad as error:
+        sys.exit(f"bench: {error}")
+    if options.json:
+        print(json.dumps(result))
+    else:
+        _show(options, result)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import yaml
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-_STRUCTS = frozenset({"json_format", "metadata"})
+_STRUCTS = frozenset({"json_format", "metadata", "static_layer"})
 _MAPS = frozenset({"typed_extension_protocol_options", "typed_per_filter_config", "providers", "requirement_map"})
 
 

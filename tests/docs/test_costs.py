@@ -80,7 +80,8 @@ def test_the_page_gives_the_date_and_warns(stack: str, prices: Prices) -> None:
 
 def test_a_region_of_outer_edges_adds_its_machines_addresses_and_the_way_between(prices: Prices) -> None:
     outer = {"region": "us-east-1", "cidr": "10.40.0.0/16", "instances": 3, "ami": "ami-00000000"}
-    mesh, grown = read_mesh(SMALL), read_mesh({**SMALL, "edge": {**SMALL["edge"], "outer": [outer]}})  # type: ignore[dict-item]
+    routed = {**SMALL, "network": {"cidr": "10.1.0.0/16", "zones": 2, "nat": "single"}}
+    mesh, grown = read_mesh(routed), read_mesh({**routed, "edge": {"instances": 2, "instanceType": "t3.small", "outer": [outer]}})
     before, after = ({item.what: item.count for item in bill(one, prices)} for one in (mesh, grown))
     assert {what: after[what] - before.get(what, 0) for what in after if after[what] != before.get(what)} == {
         "EC2 t3.small": 3,

