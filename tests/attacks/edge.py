@@ -19,7 +19,7 @@ from tests.e2e.driver import Stack
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 ANSWER_SECONDS = 3.0
-QUIET_SECONDS = 0.25
+QUIET_SECONDS = 0.1
 """After an answer has begun; a closing edge waits a second for the client to close first."""
 SETTLE_SECONDS = 0.03
 """For what an app may see of an attack after the attacker has its answer."""

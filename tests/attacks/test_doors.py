@@ -170,3 +170,9 @@ ROWS = [
 @pytest.mark.parametrize(**ids(ROWS))
 def test_a_door(attack: Attack, edge: Edge, ledger: Ledger) -> None:
     judge("door", attack, edge, ledger)
+
+
+def test_a_websocket_is_to_be_had_where_it_is_allowed(edge: Edge) -> None:
+    """Else the refusals above would prove nothing."""
+    assert handshake("control", "/service-1/ws").how(edge).status == 101
+    assert connect("control", "/service-1/ws").how(edge).status == 200

@@ -1,11 +1,13 @@
 """What time does to a session and what the edge tells browsers to remember; the stack has short tokens and HSTS meanwhile."""
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Error, Page
 
+from tests.e2e.browser.conftest import FRONT_ENDS
 from tests.e2e.browser.window import Window, log_in
 from tests.e2e.driver import Stack, eventually
 
@@ -15,19 +17,30 @@ LIFE_SECONDS = 4
 REFRESHED = "envoy_http_oauth_refreshtoken_success"
 SCRIPTS = "paths => Promise.all(paths.map(path => fetch(path).then(answer => answer.status)))"
 
+SOCKET = """
+url => new Promise(done => {
+  const socket = new WebSocket(url);
+  socket.onmessage = event => { done(event.data); socket.close(); };
+  socket.onclose = event => done(event.code);
+})
+"""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def changed(stack: Stack) -> Iterator[None]:
-    """Access tokens that expire at once, and HSTS; both are taken back."""
+    """Access tokens that expire at once, HSTS, and WebSocket on the route with a login; all are taken back."""
     with stack.edited() as mesh:
+        before = copy.deepcopy(mesh)
         mesh["edge"]["auth"]["tokenLife"] = f"{LIFE_SECONDS}s"
         mesh["edge"]["tls"]["hsts"] = "1d"
+        [account] = [route for route in mesh["services"]["service-2"]["routes"] if route["prefix"] == "/account"]
+        account["websocket"] = True
     try:
         stack.mesh("up")
         yield
     finally:
         with stack.edited() as mesh:
-            del mesh["edge"]["auth"]["tokenLife"], mesh["edge"]["tls"]["hsts"]
+            mesh.update(before)
         stack.mesh("up")
 
 
@@ -67,6 +80,19 @@ def test_all_scripts_of_a_page_and_a_second_tab_go_on_at_once(window: Window, se
     for tab in (session, second):
         tab.wait_for_url(f"{edge}/account/headers?again")
         assert json.loads(tab.inner_text("body"))["headers"]["x-user"] == "ann"
+
+
+def test_only_the_own_pages_of_a_session_open_its_websocket(
+    window: Window, new_window: Callable[..., Window], session: Page, edge: str
+) -> None:
+    """Also with an expired token. A page of another site has a browser that would not send the cookies along."""
+    socket = f"{edge.replace('https://', 'wss://')}/account/ws"
+    assert str(session.evaluate(SOCKET, socket)).startswith("service-2 ")
+    expire(window)
+    assert str(session.evaluate(SOCKET, socket)).startswith("service-2 ")
+    abnormal = 1006
+    assert window.tab(f"http://{FRONT_ENDS[0]}").evaluate(SOCKET, socket) == abnormal
+    assert new_window().tab(f"{edge}/service-1/info").evaluate(SOCKET, socket) == abnormal
 
 
 def test_a_browser_remembers_to_use_tls(window: Window, named_edge: str) -> None:
