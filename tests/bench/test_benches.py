@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from bench.load import Generator
-from local.debian_package import NotToBeHad
+from local.machines.debian_package import NotToBeHad
 
 REPO = Path(__file__).resolve().parents[2]
 WHOLE = ["bare front proxy", "full edge", "full edge + sidecar"]
