@@ -116,9 +116,7 @@ class Stack:
                     found.append(process)
         return found
 
-    def load(
-        self, path: str, *, rate: float, seconds: float, method: str = "GET", edge: int = 0, retry: bool = False
-    ) -> "Load":
+    def load(self, path: str, *, rate: float, seconds: float, method: str = "GET", edge: int = 0, retry: bool = False) -> "Load":
         """Starts the load client against an edge; with `retry` it sends a request once more whose connection breaks."""
         url = self.urls[edge] + path
         words = [sys.executable, str(REPO / "tests/e2e/load_client.py"), url, "--ca", str(self.ca), "--rate", str(rate)]
