@@ -205,9 +205,7 @@ def build_identity(
     redirects = Output.all(*public_ips).apply(lambda hosts: " ".join(callbacks(facts.mesh, hosts)))
     address = str(identity_provider.address([zone.ranges for zone in zones]))
     data = foundation.user_data(make, app=foundation.registry.refs[IDENTITY], redirects=redirects, address=address)
-    return IdentityProvider(
-        "identity", IdentityProviderArgs(zones=zones, user_data=data, settings=settings, tags=foundation.tags)
-    )
+    return IdentityProvider("identity", IdentityProviderArgs(zones=zones, user_data=data, settings=settings, tags=foundation.tags))
 
 
 def build_edge(foundation: Foundation, facts: StackFacts, addresses: EdgeAddresses) -> Edge:

@@ -58,9 +58,7 @@ class ControlPlane(pulumi.ComponentResource):
                 ),
                 opts=ResourceOptions(parent=self),
             )
-            for number, (address, user_data) in enumerate(
-                zip(addresses([zone.ranges for zone in args.zones]), args.user_data, strict=True)
-            )
+            for number, (address, user_data) in enumerate(zip(addresses([zone.ranges for zone in args.zones]), args.user_data, strict=True))
         ]
         self.addresses = [machine.address for machine in machines]
         self.group_names = [machine.group_name for machine in machines]

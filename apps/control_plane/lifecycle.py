@@ -58,9 +58,7 @@ class Duties:
     drain: timedelta
     _waits: dict[tuple[str, str], _Wait] = field(default_factory=dict)
 
-    def due(
-        self, machines: Sequence[Machine], *, ready: Container[str], now: float, serving: Container[str] | None = None
-    ) -> list[Duty]:
+    def due(self, machines: Sequence[Machine], *, ready: Container[str], now: float, serving: Container[str] | None = None) -> list[Duty]:
         """The calls to make at `now` (seconds of any steady clock) for machines of which some were seen `ready`.
 
         `serving` are the control planes that answered after a look that is fresh; without, nothing is decided about them.

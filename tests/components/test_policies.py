@@ -101,9 +101,7 @@ def test_a_renewal_changes_its_own_parameters_and_proofs_of_domains_alone() -> N
     store, _, _, prove = STATEMENTS["renew_certificate"]
     assert store["Resource"] == ["arn:aws:ssm:eu-central-1:*:parameter/envoy-mesh/dev/edge/acme/key"]
     assert prove["Condition"]["ForAllValues:StringEquals"]["route53:ChangeResourceRecordSetsRecordTypes"] == ["TXT"]
-    assert prove["Condition"]["ForAllValues:StringLike"] == {
-        "route53:ChangeResourceRecordSetsNormalizedRecordNames": ["_acme-challenge.*"]
-    }
+    assert prove["Condition"]["ForAllValues:StringLike"] == {"route53:ChangeResourceRecordSetsNormalizedRecordNames": ["_acme-challenge.*"]}
 
 
 def test_the_bucket_refuses_what_does_not_come_by_tls() -> None:

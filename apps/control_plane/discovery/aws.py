@@ -43,7 +43,7 @@ AUTH_LOOK_SECONDS = 0.5
 
 def pause_after(interval: float, failures: int) -> float:
     """Seconds to the next attempt: doubled by each failure in a row, so that a throttled account gets air."""
-    return min(interval * 2.0**min(failures, 10), max(LONGEST_PAUSE, interval))
+    return min(interval * 2.0 ** min(failures, 10), max(LONGEST_PAUSE, interval))
 
 
 class SweepLoop:
@@ -107,7 +107,6 @@ class SweepLoop:
         for duty in self._duties.due(machines, ready=self._ready, now=time.monotonic(), serving=serving):
             if done := carry_out(duty, self._autoscaling):
                 self._tell(done)
-
 
     def _serving_planes(self, machines: Sequence[Machine]) -> set[str]:
         """Control planes that answer, asked only while one of them waits to end."""

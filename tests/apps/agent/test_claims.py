@@ -52,9 +52,7 @@ def account() -> Iterator[Account]:
     cloud.start()
     try:
         env = {"AWS_ENDPOINT_URL": cloud.url, "AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-        ec2: Any = boto3.client(
-            "ec2", region_name=REGION, endpoint_url=cloud.url, aws_access_key_id="local", aws_secret_access_key="local"
-        )
+        ec2: Any = boto3.client("ec2", region_name=REGION, endpoint_url=cloud.url, aws_access_key_id="local", aws_secret_access_key="local")
         vpc = ec2.create_vpc(CidrBlock="127.78.0.0/16")["Vpc"]["VpcId"]
         subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="127.78.0.0/24", AvailabilityZone=f"{REGION}a")["Subnet"]["SubnetId"]
         ec2.create_subnet_cidr_reservation(SubnetId=subnet, Cidr="127.78.0.0/28", ReservationType="explicit")

@@ -1,5 +1,7 @@
 """The rows under Pulumi's mocks: a program's resources are in moto afterwards."""
 
+import asyncio
+
 import boto3
 import pulumi
 import pulumi_aws as aws
@@ -28,6 +30,8 @@ class Network(pulumi.ComponentResource):
 
 @pytest.fixture
 def mocks(moto_url: str) -> MotoMocks:
+    """With an event loop of the test's own: whatever ran before in this process may have closed the last one."""
+    asyncio.set_event_loop(asyncio.new_event_loop())
     made = MotoMocks(moto_url, REGION)
     pulumi.runtime.set_mocks(made, preview=False)
     return made
