@@ -46,9 +46,7 @@ def _session() -> Any:
 
 
 @lru_cache
-def _client(
-    service: str, region: str | None, endpoint: str | None, key: str | None, secret: str | None, token: str | None
-) -> Any:
+def _client(service: str, region: str | None, endpoint: str | None, key: str | None, secret: str | None, token: str | None) -> Any:
     return _session().create_client(
         service,
         region_name=region,

@@ -105,7 +105,7 @@ def test_a_flood_of_frames_ends_its_connections_and_no_other(attack: Callable[[F
 
 
 def test_streams_beyond_the_limit_are_refused(edge: Edge, ledger: Ledger) -> None:
-    """R9: 1,000 requests that never end, over one connection."""
+    """Acceptance R9: 1,000 requests that never end, over one connection."""
     with unharmed(edge, ledger, "flood", "1,000 open streams"), edge.connect("h2") as connection:
         flood = Flood(connection, path=PATH)
         with contextlib.suppress(OSError):

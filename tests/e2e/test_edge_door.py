@@ -92,7 +92,7 @@ def test_what_is_too_large_or_a_tunnel_is_refused(stack: Stack, urls: list[str])
 def test_no_envoys_admin_port_is_open_to_others_or_changes_anything_by_get(stack: Stack) -> None:
     """Acceptance 24. All machines share this host's loopback, so what is seen is that the port is bound to the machine's own address."""
     for machine in stack.machines():
-        if machine["role"] not in ("edge", "service", "database"):
+        if machine["role"] not in ("edge", "outer-edge", "service", "database"):
             continue
         address = machine["address"]
         dump = httpx.get(f"http://{address}:{ADMIN_PORT}/config_dump?mask=bootstrap.admin,bootstrap.node.metadata", trust_env=False).json()

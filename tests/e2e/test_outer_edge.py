@@ -1,13 +1,18 @@
 """The double proxy of the local stack: through the outer edge in another region to the mesh's own edges, and what it survives."""
 
+import re
+import socket
 import ssl
 from collections import Counter
+from pathlib import Path
 
 import httpx
 import pytest
 from websockets.sync.client import connect
 
+from model.contract import ORIGIN_PORT
 from tests.e2e.driver import Stack, eventually
+from tests.e2e.sight import growth
 
 pytestmark = pytest.mark.e2e
 
@@ -22,13 +27,17 @@ def url_of(stack: Stack) -> str:
 
 
 def test_a_request_passes_the_outer_edge_and_then_each_of_the_meshs_own(stack: Stack) -> None:
+    """Acceptance 92."""
     with stack.client(url_of(stack)) as client:
-        answers = [client.get("/service-1/headers") for _ in range(ROUNDS)]
+        forged = {"x-forwarded-client-cert": "Hash=00;URI=spiffe://evil"}
+        answers = [client.get("/service-1/headers", headers=forged) for _ in range(ROUNDS)]
         ways = [client.get("/service-1/info").json()["via"] for _ in range(ROUNDS)]
     assert {answer.status_code for answer in answers} == {200}
     seen = answers[0].json()["headers"]
     assert seen["x-forwarded-proto"] == "https"
     assert seen["x-request-id"] == answers[0].headers["x-request-id"]
+    told = r"By=spiffe://[^;,]+/edge/edge;Hash=[0-9a-f]{64};Subject=\"[^\"]*\";URI=spiffe://[^;,]+/outer-edge/us-east-1"
+    assert re.fullmatch(told, seen["x-forwarded-client-cert"])
     assert [[node.rpartition("/")[0] for node in way] for way in ways] == [
         [f"outer-edge/{REGION}", "edge/edge", "service/service-1"]
     ] * ROUNDS
@@ -53,6 +62,38 @@ def test_a_websocket_passes_both_edges(stack: Stack) -> None:
             socket.send(f"message {number}")
             assert socket.recv(timeout=10) == f"[ws] message {number}"
     assert "service-1" in str(greeting)
+
+
+def test_the_origins_port_answers_nobody_but_outer_edges(stack: Stack, edges: list[str]) -> None:
+    """Acceptance 87, 88, 89: neither without a certificate nor with one of the mesh that is no outer edge's."""
+    (service, *_), (outer,) = stack.healthy("service-1"), stack.healthy(REGION)
+    attempts = {"fail_verify_no_cert": None, "fail_verify_san": keys_of(stack, service)}
+    for cause, keys in attempts.items():
+        with growth(edges, f"listener.edge-origin.ssl.{cause}") as counted:
+            assert [said_at_origin(edge, keys) for edge in edges] == [b""] * len(edges)
+        assert list(counted.values()) == [len(edges)]
+    assert all(said_at_origin(edge, keys_of(stack, outer)).startswith(b"\0\0") for edge in edges), "it gets HTTP/2 settings"
+
+
+def keys_of(stack: Stack, machine: str) -> Path:
+    """Where a machine keeps its certificate of the mesh."""
+    (found,) = [path.parent for path in stack.state.glob(f"machines/{machine}*/**/tls/certificate.pem")]
+    return found
+
+
+def said_at_origin(edge: str, keys: Path | None) -> bytes:
+    """What an edge's port for outer edges says to a client with these keys that speaks HTTP/2."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    if keys:
+        context.load_cert_chain(keys / "certificate.pem", keys / "key.pem")
+    try:
+        with context.wrap_socket(socket.create_connection((edge, ORIGIN_PORT), timeout=5)) as connection:
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            return connection.recv(4096)
+    except (ssl.SSLError, ConnectionError):
+        return b""
 
 
 def test_the_outer_edge_is_a_machine_of_its_region_with_an_address_of_its_own(stack: Stack) -> None:

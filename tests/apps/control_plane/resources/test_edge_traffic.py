@@ -94,7 +94,7 @@ def test_a_path_that_no_route_has_is_404(lab: Any, client: httpx.Client, path: s
 
 @pytest.mark.parametrize("path", ["/service-1/numbers", "/service-1/numbers/", "/service-1//x/../numbers", "/service-1/%6eumbers?x"])
 def test_metrics_of_an_app_are_not_for_clients_of_the_edge(lab: Any, client: httpx.Client, path: str) -> None:
-    """24. Prometheus asks the sidecar."""
+    """Acceptance 24. Prometheus asks the sidecar."""
     assert client.get(path).status_code == 404
     assert client.get("/service-1/numbers-of-another-kind").status_code == 200
     assert client.get("/raw/a.b+c/numbers").status_code == 200

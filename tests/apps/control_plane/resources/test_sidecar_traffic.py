@@ -68,7 +68,7 @@ def test_the_same_request_id_and_every_proxy_are_seen_down_the_road(lab: Any) ->
 
 
 def test_what_an_app_says_of_a_clients_certificate_goes_nowhere(lab: Any) -> None:
-    """92: only an edge may, and a sidecar passes on what it says."""
+    """Acceptance 92: only an edge may, and a sidecar passes on what it says."""
     forged = {"x-forwarded-client-cert": "Hash=00;URI=spiffe://evil"}
     assert "x-forwarded-client-cert" not in call(lab, "service-2", headers=forged).json()["headers"]
 

@@ -44,7 +44,7 @@ def write(mesh: Any, *routes: dict[str, Any]) -> None:
 
 
 def test_an_outer_edge_is_served_what_it_needs_and_follows_the_config(mesh: Any, outer: str) -> None:
-    """86, and a mesh certificate that is renewed: the secrets that the control plane serves name its files, which Envoy watches."""
+    """Acceptance 86, and a mesh certificate that is renewed: secrets that the control plane serves name its files, which Envoy watches."""
     with mesh.client(outer) as client:
         assert client.get("/web/info").json()["via"] == [f"outer-edge/{REGION}/outer-1", "edge/edge/edge-1", "service/web/one"]
         told = json.dumps(served(outer))

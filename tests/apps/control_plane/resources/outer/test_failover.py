@@ -83,7 +83,7 @@ def test_a_post_that_an_app_may_have_seen_is_not_sent_again(double: Any, fresh: 
 
 
 def test_an_edge_that_is_taken_out_of_use_gets_no_more_requests_and_none_fails(double: Any, fresh: Any) -> None:
-    """85 at the origin's listener: the edge fails its checks, and goes on answering what it has."""
+    """Acceptance 85 at the origin's listener: the edge fails its checks, and goes on answering what it has."""
     client, leaving = fresh(double), double.edges[0]
     httpx.post(f"http://{leaving}:9901/healthcheck/fail").raise_for_status()
     try:

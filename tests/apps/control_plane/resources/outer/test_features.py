@@ -141,7 +141,7 @@ def test_json_and_grpc_web_are_translated_by_the_origin(client: httpx.Client, de
 
 
 def test_grpc_over_http1_is_bridged_where_the_clients_connection_ends(double: Any, descriptors: bytes) -> None:
-    """94: the origin sees HTTP/2, whose trailers the outer edge makes headers of."""
+    """Acceptance 94: the origin sees HTTP/2, whose trailers the outer edge makes headers of."""
     types = message_types(descriptors)
     with double.client() as client:
         for name, status in (("Ping", "0"), ("Nothing", "12")):

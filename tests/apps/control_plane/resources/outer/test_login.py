@@ -42,7 +42,7 @@ def double(double_of: Any, tmp_path: Path) -> Iterator[Any]:
 
 
 def test_a_login_begins_and_ends_at_the_outer_edges_address_and_is_the_origins(double: Any) -> None:
-    """43: each request of it may pass another edge of the origin; the outer edge has neither filter nor secret of it."""
+    """Acceptance 43: each request of it may pass another edge of the origin; the outer edge has neither filter nor secret of it."""
     with double.client(headers=PAGE) as browser:
         back = logged_in(browser, "/desk/x?a=1")
         assert back.headers["location"] == f"https://{double.outers[0]}:8443/desk/x?a=1"

@@ -43,7 +43,7 @@ def client(double: Any, fresh: Any) -> httpx.Client:
 
 
 def test_a_request_goes_through_both_proxies_and_says_so(double: Any, client: httpx.Client) -> None:
-    """86, with the mesh's own app for the one that asks a database."""
+    """Acceptance 86, with the mesh's own app for the one that asks a database."""
     response = client.get("/web/info")
     seen = response.json()
     assert (response.status_code, seen["path"]) == (200, "/info")
@@ -80,7 +80,7 @@ def test_answers_have_each_header_once(client: httpx.Client) -> None:
 
 
 def test_what_a_client_says_of_itself_is_dropped_at_the_outer_edge(double: Any, client: httpx.Client) -> None:
-    """92: an app that is told of a certificate is told of the outer edge's."""
+    """Acceptance 92: an app that is told of a certificate is told of the outer edge's."""
     forged = {
         "x-forwarded-for": "1.2.3.4",
         "x-forwarded-proto": "http",
@@ -114,7 +114,7 @@ def test_a_limit_by_client_counts_clients_not_outer_edges_and_once(double: Any, 
 
 
 def test_nothing_is_answered_on_the_origins_port_without_a_certificate_of_an_outer_edge(double: Any) -> None:
-    """87, 88, 89: no certificate, one of the mesh that is no outer edge's, and an outer edge's of another CA."""
+    """Acceptance 87, 88, 89: no certificate, one of the mesh that is no outer edge's, and an outer edge's of another CA."""
     lab, edge = double.lab, double.edges[0]
     attempts = {
         "fail_verify_no_cert": None,
@@ -131,7 +131,7 @@ def test_nothing_is_answered_on_the_origins_port_without_a_certificate_of_an_out
 
 
 def test_an_outer_edge_without_the_right_certificate_answers_503_by_itself_and_is_counted(double_of: Any) -> None:
-    """87, 88: and an edge that is no edge of the mesh gets nothing from an outer one."""
+    """Acceptance 87, 88: and an edge that is no edge of the mesh gets nothing from an outer one."""
     double = double_of(web=HTTP | {"routes": [{"prefix": "/web"}]})
     double.add_edges(origin=2, outer=4)
     lab, (good, stranger) = double.lab, double.edges

@@ -55,7 +55,7 @@ def active(lab: Any) -> list[int]:
 
 
 def test_messages_go_both_ways_for_longer_than_plain_requests_may_take(lab: Any, connection: Any) -> None:
-    """105, 110, K: the outer edge ends the client's connection, and its own to the origin is extended CONNECT."""
+    """Acceptance 105, 110, K: the outer edge ends the client's connection, and its own to the origin is extended CONNECT."""
     assert connection.status == connection.OPEN
     assert active(lab) == [1, 1, 1]
     for text in (b"HELO", b"x" * 300_000):
@@ -85,7 +85,7 @@ def test_a_client_that_vanishes_is_told_to_the_app(lab: Any, kind: Any) -> None:
 
 
 def test_an_upgrade_that_a_route_does_not_allow_or_that_lacks_its_token_reaches_no_app(lab: Any, kind: Any) -> None:
-    """107: the outer edge refuses the first; the second is the origin's to refuse."""
+    """Acceptance 107: the outer edge refuses the first; the second is the origin's to refuse."""
     app = lab.apps[lab.endpoints[2].address]
     app.seen.clear()
     for path, status in (("/plain/ws", 403), ("/guarded/ws", 401)):
