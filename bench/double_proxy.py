@@ -1,6 +1,6 @@
 """What an outer edge near the client gains: handshake and first byte, directly to a far edge and through an outer one, in one run.
 
-    python -m bench.double_proxy --client-to-origin 80 --client-to-outer 10 --outer-to-origin 70 --rounds 50
+    ./mesh bench double-proxy --client-to-origin 80 --client-to-outer 10 --outer-to-origin 70 --rounds 50
 
 Real Envoys with the mesh's own config (a client, two edges, a service behind its sidecar) on loopback; `bench.distance` makes the
 distances. Both ways are measured in turn, so that what the machine does meanwhile falls on both.

@@ -162,7 +162,7 @@ def bench(
         Bench | None, typer.Argument(help="One of them, with words of its own (`-- --help` shows them); without, all.", show_default=False)
     ] = None,
 ) -> None:
-    """Measure what the mesh costs on this machine: a request's data path, an Envoy's start, a push of the xDS server."""
+    """Measure what the mesh costs here: a request's data path, an Envoy's start, a push of the xDS server; what an outer edge gains."""
     from cli import bench as verb
 
     verb.bench(which, context.args)

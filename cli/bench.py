@@ -15,9 +15,15 @@ class Bench(StrEnum):
     DATA_PATH = "data-path"
     START = "start"
     XDS = "xds"
+    DOUBLE_PROXY = "double-proxy"
 
 
-MODULES = {Bench.DATA_PATH: "bench.data_path", Bench.START: "bench.start", Bench.XDS: "bench.xds_push"}
+MODULES = {
+    Bench.DATA_PATH: "bench.data_path",
+    Bench.START: "bench.start",
+    Bench.XDS: "bench.xds_push",
+    Bench.DOUBLE_PROXY: "bench.double_proxy",
+}
 
 
 def bench(which: Bench | None, words: Sequence[str]) -> None:
