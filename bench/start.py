@@ -35,6 +35,8 @@ from model.contract import EGRESS_PORT, INGRESS_PORT, METRICS_PORT
 
 REQUESTS = 1000
 LOOK_SECONDS = 0.002
+FLUSH_SECONDS = 6.0
+"""Envoy shows histograms from its next flush on, which is due every five seconds."""
 IMAGE = {"build": "apps/http_service"}
 HEALTH = {"path": "/health"}
 PARTS: dict[str, Any] = {
@@ -78,6 +80,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                     await generator.closed(url, {}, REQUESTS)
                 # The app's own call, which meets no machine here: its statistics are there all the same.
                 await client.get(f"http://{mesh.service}:{EGRESS_PORT}/", headers={"host": "other"})
+                await asyncio.sleep(FLUSH_SECONDS)
                 return {
                     "sidecar": _row(sidecar, of_sidecars, await _series(client, mesh.service)),
                     "edge": _row(edge, of_edges, await _series(client, mesh.edge)),

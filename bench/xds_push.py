@@ -30,7 +30,7 @@ from apps.control_plane.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from bench.xds_fleet import Fleet
 from bench.xds_servers import HOST, GoServer, OwnServer, Server, go_program
 from bench.xds_world import World
-from local.debian_package import NotToBeHad
+from local.machines.debian_package import NotToBeHad
 
 PATIENCE = 60.0
 SETTLE = timedelta(milliseconds=250)

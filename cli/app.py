@@ -158,7 +158,9 @@ def run_tests(everything: Annotated[bool, typer.Option("--all", help="Also the s
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    which: Annotated[Bench | None, typer.Argument(help="One of them, with words of its own; without, all.", show_default=False)] = None,
+    which: Annotated[
+        Bench | None, typer.Argument(help="One of them, with words of its own (`-- --help` shows them); without, all.", show_default=False)
+    ] = None,
 ) -> None:
     """Measure what the mesh costs on this machine: a request's data path, an Envoy's start, a push of the xDS server."""
     from cli import bench as verb

@@ -1,5 +1,6 @@
 """Each bench works, with so few requests that its times mean nothing: none of them is looked at."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -10,10 +11,21 @@ from typing import Any
 import psutil
 import pytest
 
+from bench.load import Generator
+from local.machines.debian_package import NotToBeHad
+
 REPO = Path(__file__).resolve().parents[2]
 WHOLE = ["bare front proxy", "full edge", "full edge + sidecar"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(660)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def h2load() -> None:
+    try:
+        asyncio.run(Generator.found())
+    except NotToBeHad as error:
+        pytest.skip(f"optional: {error}")
 
 
 def run(*words: str, seconds: float = 240) -> dict[str, Any]:

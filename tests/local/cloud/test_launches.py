@@ -112,12 +112,12 @@ def test_a_freed_address_rests_before_it_is_given_again(account: Any) -> None:
 
 
 def test_a_fixed_address_goes_to_the_replacement_of_a_terminated_machine(account: Any) -> None:
-    where = {"SubnetId": account.subnets[0], "PrivateIpAddress": "127.77.0.9"}
+    where = {"SubnetId": account.subnets[0], "PrivateIpAddress": "127.77.0.209"}
     first = account.run(**where)
-    with pytest.raises(ClientError, match=r"127\.77\.0\.9 is in use"):
+    with pytest.raises(ClientError, match=r"127\.77\.0\.209 is in use"):
         account.run(**where)
     account.ec2.terminate_instances(InstanceIds=[first["InstanceId"]])
-    assert account.run(**where)["PrivateIpAddress"] == "127.77.0.9"
+    assert account.run(**where)["PrivateIpAddress"] == "127.77.0.209"
 
 
 def test_a_machine_claims_a_further_address_which_nobody_takes_from_it(account: Any) -> None:
@@ -127,29 +127,29 @@ def test_a_machine_claims_a_further_address_which_nobody_takes_from_it(account: 
     def claim(interface: str, address: str) -> None:
         account.ec2.assign_private_ip_addresses(NetworkInterfaceId=interface, PrivateIpAddresses=[address])
 
-    claim(interfaces[0], "127.77.0.10")
-    claim(interfaces[0], "127.77.0.10")
+    claim(interfaces[0], "127.77.0.210")
+    claim(interfaces[0], "127.77.0.210")
     shown = account.instance(first["InstanceId"])
     (interface,) = shown["NetworkInterfaces"]
     assert shown["PrivateIpAddress"] == first["PrivateIpAddress"]
     assert [(item["PrivateIpAddress"], item["Primary"]) for item in interface["PrivateIpAddresses"]] == [
         (first["PrivateIpAddress"], True),
-        ("127.77.0.10", False),
+        ("127.77.0.210", False),
     ]
-    with pytest.raises(ClientError, match=r"127\.77\.0\.10 is in use"):
-        claim(interfaces[1], "127.77.0.10")
+    with pytest.raises(ClientError, match=r"127\.77\.0\.210 is in use"):
+        claim(interfaces[1], "127.77.0.210")
     with pytest.raises(ClientError, match=r"127\.99\.0\.9 does not fall within"):
         claim(interfaces[1], "127.99.0.9")
     account.ec2.terminate_instances(InstanceIds=[first["InstanceId"]])
-    claim(interfaces[1], "127.77.0.10")
+    claim(interfaces[1], "127.77.0.210")
     account.ec2.terminate_instances(InstanceIds=[second["InstanceId"]])
 
 
 def test_a_machine_with_a_fixed_address_is_known_by_that(account: Any) -> None:
-    tags = [{"ResourceType": "instance", "Tags": [{"Key": "mesh:address", "Value": "127.77.0.11"}]}]
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "mesh:address", "Value": "127.77.0.211"}]}]
     machine = account.run(SubnetId=account.subnets[0], TagSpecifications=tags)
     (known,) = (m for m in account.cloud.instances() if m.id == machine["InstanceId"])
-    assert (known.address, known.private_address) == (ip_address("127.77.0.11"), ip_address(machine["PrivateIpAddress"]))
+    assert (known.address, known.private_address) == (ip_address("127.77.0.211"), ip_address(machine["PrivateIpAddress"]))
 
 
 def test_an_address_outside_its_subnet_is_refused(account: Any) -> None:
@@ -158,18 +158,18 @@ def test_an_address_outside_its_subnet_is_refused(account: Any) -> None:
 
 
 def test_a_machine_has_the_address_zone_and_groups_of_the_interface_it_names(account: Any) -> None:
-    made = account.ec2.create_network_interface(SubnetId=account.subnets[2], PrivateIpAddress="127.77.2.10", Groups=[account.group])
+    made = account.ec2.create_network_interface(SubnetId=account.subnets[2], PrivateIpAddress="127.77.2.210", Groups=[account.group])
     name = made["NetworkInterface"]["NetworkInterfaceId"]
     attach = {"NetworkInterfaces": [{"DeviceIndex": 0, "NetworkInterfaceId": name}]}
     first = account.run(**attach)
-    assert (first["PrivateIpAddress"], first["Placement"]["AvailabilityZone"]) == ("127.77.2.10", "eu-central-1c")
+    assert (first["PrivateIpAddress"], first["Placement"]["AvailabilityZone"]) == ("127.77.2.210", "eu-central-1c")
     assert [entry["GroupId"] for entry in account.instance(first["InstanceId"])["SecurityGroups"]] == [account.group]
     with pytest.raises(ClientError, match="in use"):
         account.run(**attach)
     with pytest.raises(ClientError, match="in use"):
         account.ec2.delete_network_interface(NetworkInterfaceId=name)
     account.ec2.terminate_instances(InstanceIds=[first["InstanceId"]])
-    assert account.run(**attach)["PrivateIpAddress"] == "127.77.2.10"
+    assert account.run(**attach)["PrivateIpAddress"] == "127.77.2.210"
 
 
 def test_a_terminated_machine_can_be_described_and_has_no_address(account: Any) -> None:

@@ -166,6 +166,18 @@ def test_a_program_without_a_local_form_is_reported_and_the_rest_runs(rig: Any) 
     rig.until(lambda machines: [one.health for one in machines] == [Health.HEALTHY, Health.STOPPED])
 
 
+def test_a_machine_of_another_region_asks_its_own_regions_apis(rig: Any) -> None:
+    command = "python -c \"import os, time; print(os.environ['AWS_REGION'], flush=True); time.sleep(60)\""
+    app = {"image": "example/app", "labels": [f"envoy-mesh.local.command={command}"]}
+    regions = ("eu-central-1", "us-east-1")
+    launched = [rig.launch({"app": app}, index=index, region=region, zone=f"{region}a") for index, region in enumerate(regions, start=1)]
+    rig.until(lambda machines: [one.health for one in machines] == [Health.HEALTHY] * len(regions))
+    logs = [rig.host.logs(instance.id)["app"] for instance in launched]
+    while not all(log.read_text() for log in logs):
+        time.sleep(0.01)
+    assert [log.read_text().strip() for log in logs] == list(regions)
+
+
 def test_a_program_sees_its_container_s_environment_and_no_setting_of_the_developer(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-real-one")
     monkeypatch.setenv("PIP_INDEX_URL", "http://example.invalid")

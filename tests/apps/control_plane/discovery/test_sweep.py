@@ -15,6 +15,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 
 from apps.common.aws import aws_client
 from apps.control_plane.discovery.judge import Judge
+from apps.control_plane.discovery.regions import OWN
 from apps.control_plane.discovery.reports import FaultReport
 from apps.control_plane.discovery.sweep import Sweeper
 
@@ -24,10 +25,10 @@ pytestmark = pytest.mark.components
 class Watched:
     """A sweeper over a stack, with the faults that it told."""
 
-    def __init__(self, environment: dict[str, str], *, inside: bool = True) -> None:
+    def __init__(self, environment: dict[str, str], *, inside: bool = True, region: str = OWN) -> None:
         self.faults: list[FaultReport] = []
         ec2, autoscaling = aws_client("ec2", environment), aws_client("autoscaling", environment)
-        self.sweeper = Sweeper(ec2, autoscaling, stack="t", judge=Judge(inside=inside), fault=self.faults.append)
+        self.sweeper = Sweeper(ec2, autoscaling, stack="t", judge=Judge(inside=inside), fault=self.faults.append, region=region)
 
     def services(self) -> list[str]:
         assert self.sweeper.machines is not None
@@ -156,6 +157,17 @@ def test_an_error_or_a_throttle_of_ec2_leaves_what_was_known(stack: Any, failing
     assert not watched.sweeper.sweep()
     assert watched.services() == ["web", "web"]
     assert [(fault.api, fault.code) for fault in watched.faults] == [("ec2:DescribeInstances", code)]
+
+
+def test_a_fault_of_another_region_names_it_and_an_empty_answer_there_is_believed_in_time(stack: Any, failing: Failing) -> None:
+    """No control plane stands there that would have to be in the answer."""
+    watched = Watched({**stack.environment, "AWS_REGION": "us-east-1"}, inside=False, region="us-east-1")
+    assert [watched.sweeper.sweep() for _ in range(5)] == [False] * 4 + [True]
+    assert watched.services() == []
+    watched.faults.clear()
+    watched.sweeper._ec2 = aws_client("ec2", {**stack.environment, **failing.environment})
+    assert not watched.sweeper.sweep()
+    assert [fault.api for fault in watched.faults] == ["ec2:DescribeInstances in us-east-1"]
 
 
 def test_ec2_out_of_reach_leaves_what_was_known(stack: Any) -> None:
