@@ -99,7 +99,8 @@ def _run(tier: Tier) -> Result:
         report = Path(directory) / "report.xml"
         words = ["-m", "pytest", "-m", tier.marker, f"--junitxml={report}", "-q", "-p", "no:cacheprovider"]
         if tier.workers:
-            words += ["-n", str(min(tier.workers, os.cpu_count() or 1))]
+            # By file, so that what the tests of one share is started once.
+            words += ["-n", str(min(tier.workers, os.cpu_count() or 1)), "--dist", "loadfile"]
         done = subprocess.run([sys.executable, *words], cwd=REPO, check=False)
         if not report.exists():
             return Result(complaints=(f"pytest ended with {done.returncode} before any test",))

@@ -43,6 +43,11 @@ def call(lab: Any, authority: str, path: str = "/", *, method: str = "GET", **op
     return httpx.request(method, f"http://{address(lab, CALLER)}:15001{path}", headers=headers, **options)
 
 
+def call_grpc(lab: Any, method: str) -> None:
+    with grpc.insecure_channel(f"{address(lab, CALLER)}:15001", options=[("grpc.default_authority", "grpc-1")]) as channel:
+        channel.unary_unary(method)(b"", timeout=5)
+
+
 @pytest.mark.parametrize("authority", ["service-2", "service-2:15001", "service-2.dev.mesh.internal", "SERVICE-2.dev.mesh.internal:80"])
 def test_a_service_is_called_by_its_name(lab: Any, authority: str) -> None:
     response = call(lab, authority, "/a/b?c=d")
@@ -88,8 +93,7 @@ def test_each_call_of_one_grpc_channel_is_balanced(lab: Any, authority: str) -> 
 
 def test_grpc_is_counted_by_method(lab: Any) -> None:
     """Acceptance 104."""
-    with grpc.insecure_channel(f"{address(lab, CALLER)}:15001", options=[("grpc.default_authority", "grpc-1")]) as channel:
-        channel.unary_unary("/mesh.Info/Counted")(b"", timeout=5)
+    call_grpc(lab, "/mesh.Info/Counted")
     statistics = lab.statistics(address(lab, CALLER))
     assert statistics["cluster.grpc-1.grpc.mesh.Info.Counted.0"] == "1"
     assert statistics["cluster.grpc-1.grpc.mesh.Info.Counted.success"] == "1"
@@ -129,6 +133,9 @@ def test_health_checks_are_not_logged_and_requests_are(lab: Any) -> None:
 def test_metrics_show_what_matters_in_few_series(lab: Any) -> None:
     """Acceptance 159; at most 300 series a sidecar, counted as Prometheus scrapes them."""
     call(lab, "service-2")
+    call_grpc(lab, "/mesh.Info/Scraped")
+    with socket.create_connection((address(lab, CALLER), 5432), timeout=5) as connection:
+        assert connection.recv(100)
     text = httpx.get(f"http://{address(lab, CALLER)}:9902/stats/prometheus?usedonly").text
     series = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert "envoy_server_live{} 1" in series
@@ -138,7 +145,7 @@ def test_metrics_show_what_matters_in_few_series(lab: Any) -> None:
     assert any(line.startswith("envoy_http_downstream_rq_xx{") and 'envoy_http_conn_manager_prefix="egress"' in line for line in series)
     assert any(line.startswith('envoy_cluster_membership_healthy{envoy_cluster_name="service-2"} 2') for line in series)
     assert any(line.startswith('envoy_tcp_downstream_cx_total{envoy_tcp_prefix="postgres"}') for line in series)
-    grpc_calls = next(line for line in series if line.startswith("envoy_cluster_grpc_0{") and 'envoy_grpc_bridge_method="Counted"' in line)
+    grpc_calls = next(line for line in series if line.startswith("envoy_cluster_grpc_0{") and 'envoy_grpc_bridge_method="Scraped"' in line)
     assert 'envoy_grpc_bridge_service="mesh.Info"' in grpc_calls
     assert len(series) <= 300, Counter(line.split("{")[0] for line in series).most_common(20)
 
