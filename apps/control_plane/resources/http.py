@@ -110,6 +110,7 @@ def origin(
     manager = _manager(stat_prefix, common)
     manager.codec_type = HttpConnectionManager.HTTP2
     manager.http2_protocol_options.CopyFrom(far_apart())
+    _bear_with_others(manager)
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.APPEND_IF_EXISTS_OR_ADD))
     if own_headers:
         manager.early_header_mutation_extensions.append(_early(*_removals(own_headers)))
@@ -149,8 +150,7 @@ def sidecar(stat_prefix: str, routes: str, node: NodeId, *, filters: Sequence[Ht
     manager.http_filters.extend([*filters, _grpc_stats(), _router()])
     manager.access_log.append(access_log.of_requests(with_health_checks=False))
     manager.early_header_mutation_extensions.append(_via(node, HeaderValueOption.APPEND_IF_EXISTS_OR_ADD))
-    # A connection carries the requests of many clients: one that is no HTTP costs its own stream, not theirs.
-    manager.http2_protocol_options.override_stream_error_on_invalid_http_message.value = True
+    _bear_with_others(manager)
     return manager
 
 
@@ -167,6 +167,11 @@ def ingress(stat_prefix: str, routes: str, node: NodeId) -> HttpConnectionManage
 
 def network_filter(manager: HttpConnectionManager) -> Filter:
     return Filter(name="envoy.filters.network.http_connection_manager", typed_config=pack(manager))
+
+
+def _bear_with_others(manager: HttpConnectionManager) -> None:
+    """A proxy's connection carries the requests of many clients: one that is no HTTP costs its own stream, not theirs."""
+    manager.http2_protocol_options.override_stream_error_on_invalid_http_message.value = True
 
 
 def _serve(manager: HttpConnectionManager, routes: str, filters: Sequence[HttpFilter]) -> None:
