@@ -15,7 +15,7 @@ from model import contract
 @pytest.mark.components
 def test_the_address_moves_only_when_envoy_is_ready(cloud: dict[str, str], session: boto3.Session) -> None:
     ec2 = session.client("ec2", endpoint_url=cloud["AWS_ENDPOINT_URL"])
-    image = ec2.describe_images()["Images"][0]["ImageId"]
+    image = ec2.register_image(Name="a machine")["ImageId"]
     old, new = (item["InstanceId"] for item in ec2.run_instances(ImageId=image, MinCount=2, MaxCount=2)["Instances"])
     allocation = ec2.allocate_address(Domain="vpc")["AllocationId"]
     ec2.associate_address(AllocationId=allocation, InstanceId=old)
