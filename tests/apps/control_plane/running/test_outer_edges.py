@@ -48,7 +48,7 @@ def test_an_outer_edge_is_served_what_it_needs_and_follows_the_config(mesh: Any,
     with mesh.client(outer) as client:
         assert client.get("/web/info").json()["via"] == [f"outer-edge/{REGION}/outer-1", "edge/edge/edge-1", "service/web/one"]
         told = json.dumps(served(outer))
-        assert not [inside for inside in ("oauth2", "jwt_authn", '"web"', mesh.one) if inside in told]
+        assert not [inside for inside in ("filters.http.oauth2", "jwt_authn", '"web"', mesh.one) if inside in told]
         renew(mesh, mesh.directory / "edge-1/run/mesh/tls")
         assert client.get("/web/info").status_code == 200
         write(mesh, {"prefix": "/closed", "maintenance": True})
