@@ -80,7 +80,8 @@ def _tools() -> list[str]:
 
 
 def _linters() -> list[tuple[str, list[str]]]:
-    return [("ruff", ["ruff", "check", "."]), ("mypy", ["mypy"])]
+    """mypy remembers by content what it has checked, in the cache that all clones share: 1 s instead of 50 s."""
+    return [("ruff", ["ruff", "check", "."]), ("mypy", ["mypy", f"--cache-dir={cache_directory() / 'mypy'}"])]
 
 
 def _passes(name: str, words: list[str]) -> bool:
