@@ -1,12 +1,15 @@
 """Debian's packages unpacked into the cache: no root, nothing installed, no service started."""
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 CACHE_VARIABLE = "ENVOY_MESH_CACHE"
-_download = asyncio.Lock()
+_LOOK_AGAIN_SECONDS = 0.1
 
 
 class NotToBeHad(RuntimeError):
@@ -23,11 +26,26 @@ async def unpacked(package: str, *others: str, dependencies: bool = False) -> Pa
 
     With `dependencies`, everything is there that they need and that this host has not installed: see `libraries`.
     """
-    async with _download:
-        directory = cache_directory() / package
-        if not directory.exists():
-            await _unpack(directory, (package, *others), dependencies=dependencies)
-        return directory
+    directory = cache_directory() / package
+    if not directory.exists():
+        async with _alone(directory):
+            if not directory.exists():
+                await _unpack(directory, (package, *others), dependencies=dependencies)
+    return directory
+
+
+@contextlib.asynccontextmanager
+async def _alone(directory: Path) -> AsyncIterator[None]:
+    """One at a time of all tasks, threads and processes of this host: a lock that is a file (flock(2)), which ends with its holder."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with directory.with_name(f".{directory.name}.lock").open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        yield
 
 
 def libraries(root: Path) -> str:
@@ -59,15 +77,9 @@ async def _unpack(directory: Path, packages: tuple[str, ...], *, dependencies: b
             await _run(name, "dpkg", "-x", str(package), ".", directory=fresh)
             package.unlink()
         shutil.rmtree(fresh / "apt", ignore_errors=True)
-        _keep(fresh, directory)
+        fresh.rename(directory)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _keep(fresh: Path, directory: Path) -> None:
-    """Another process may have been faster."""
-    if not directory.exists():
-        fresh.rename(directory)
 
 
 def _words(packages: tuple[str, ...], *, dependencies: bool) -> tuple[str, ...]:

@@ -204,7 +204,6 @@ def test_slowhttptest_never_finds_the_service_away(edge: Edge, tmp_path: Path) -
         "read": ("/service-1/ws-page", "-X", "-w", "1", "-y", "1", "-n", "5", "-z", "5", "-k", "3", "-l", "15"),
         "range": ("/service-1/ws-page", "-R", "-a", "10", "-b", "3000", "-l", "15"),
     }
-    of_debian("slowhttptest")
     with ThreadPoolExecutor(len(runs)) as pool:
         started = {name: pool.submit(slowhttptest, edge, tmp_path, *words) for name, words in runs.items()}
         found = {name: future.result() for name, future in started.items()}

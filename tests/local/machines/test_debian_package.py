@@ -1,6 +1,7 @@
 """Packages of Debian in the cache: got once, without a change to the system, and a reason where they cannot be had."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,16 @@ def test_a_package_is_unpacked_once(tools: Tools) -> None:
     calls = tools.log.read_text()
     assert asyncio.run(unpacked("tool")) == first
     assert tools.log.read_text() == calls
-    assert [path.name for path in tools.cache.iterdir()] == ["tool"]
+    assert {path.name for path in tools.cache.iterdir()} == {"tool", ".tool.lock"}
+
+
+def test_threads_that_want_it_at_once_each_in_a_loop_of_its_own_get_what_one_of_them_fetches(tools: Tools) -> None:
+    tools.write("apt-get", "/bin/sleep 0.3; : > tool.deb")
+    tools.write("dpkg", UNPACKS)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: asyncio.run(unpacked("tool")), range(4), timeout=20))
+    assert set(found) == {tools.cache / "tool"}
+    assert sum(line.startswith("apt-get") for line in tools.log.read_text().splitlines()) == 1
 
 
 def test_what_it_depends_on_is_unpacked_beside_it(tools: Tools) -> None:
@@ -79,4 +89,4 @@ def test_a_failed_download_is_told_and_leaves_nothing(tools: Tools) -> None:
     tools.write("dpkg", "true")
     with pytest.raises(NotToBeHad, match=r"`apt-get -q .* update` fails: E: Unable to locate package"):
         asyncio.run(unpacked("tool"))
-    assert list(tools.cache.iterdir()) == []
+    assert [path.name for path in tools.cache.iterdir()] == [".tool.lock"]
