@@ -166,7 +166,10 @@ def build_control_plane(foundation: Foundation, facts: StackFacts, descriptors: 
     """The mesh document and the machines that serve it."""
     mesh, tags, zones = facts.mesh, foundation.tags, foundation.network.zones
     content = mesh_document.render(mesh, stack=facts.stack, region=facts.region, descriptors=descriptors)
-    document = MeshDocument("document", MeshDocumentArgs(content=content, protect_data=mesh.production, tags=tags))
+    document = MeshDocument(
+        "document",
+        MeshDocumentArgs(content=content, protect_data=mesh.production, after=foundation.certificates.ready, tags=tags),
+    )
     make = partial(machine_files.control_plane, facts)
     renewed = edge_certificates.renewed_parameters(mesh, stack=facts.stack)
     regions = [facts.region, *(spec.region for spec in mesh.edge.outer)]

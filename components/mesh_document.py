@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -28,6 +28,8 @@ class MeshDocumentArgs:
     """What `render` made."""
     protect_data: bool
     """Refuse to delete the bucket with its history."""
+    after: Sequence[pulumi.Resource]
+    """What must be in place before the document says so: control planes look for certificates anew when it changes."""
     tags: StackTags
 
 
@@ -92,7 +94,7 @@ class MeshDocument(pulumi.ComponentResource):
             key=DOCUMENT_KEY,
             content=args.content,
             content_type="application/json",
-            opts=ResourceOptions(parent=self, depends_on=[versioning]),
+            opts=ResourceOptions(parent=self, depends_on=[versioning, *args.after]),
         )
         self.bucket, self.bucket_arn, self.ready = bucket.id, bucket.arn, [document]
         self.register_outputs({"bucket": self.bucket, "bucket_arn": self.bucket_arn})
