@@ -27,7 +27,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from apps.control_plane import type_urls
 from apps.control_plane.node import Node
-from apps.control_plane.server import AdsServer
+from apps.control_plane.server import COALESCE, AdsServer
 from apps.control_plane.snapshot import Snapshot
 
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
@@ -155,6 +155,10 @@ class Served:
 
         self.loop.call(put)
         return snapshot
+
+    def settle(self) -> None:
+        """Returns when the push of what was published before is over: timers of a loop run in the order of their times."""
+        self.loop.run(asyncio.sleep(COALESCE.total_seconds()))
 
     def nodes(self) -> Any:
         return self.loop.call(self.server.nodes)

@@ -230,6 +230,7 @@ def test_a_source_that_fails_changes_nothing_and_the_good_snapshot_stands(
     stream = connect(served)
     stream.ask(CLUSTER)
     assert stream.answer().version_info == good.version(CLUSTER)
+    served.settle()
     with monkeypatch.context() as patch:
         patch.setattr(served.shelf, "snapshot_for", lambda _node: 1 / 0)
         served.publish(make.mesh(version=2))
