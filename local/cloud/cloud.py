@@ -42,10 +42,9 @@ class Cloud:
             raise RuntimeError(f"a local cloud runs in this process already at {Cloud._running.url}; stop it before another is started")
         import_moto(self._region)
         gaps.install(self._cidr)
-        from moto.core.base_backend import BackendDict
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-        BackendDict.reset()
+        _forget()
         self._gate = Gate(DomainDispatcherApplication(create_backend_app), self._changed)
         clock.start(self._gate.run)
         self._server = Server(self._gate)
@@ -59,6 +58,7 @@ class Cloud:
         self._server.stop()
         clock.stop()
         self._server = self._gate = None
+        _forget()
         patching.restore()
         Cloud._running = None
 
@@ -102,3 +102,13 @@ class Cloud:
             request = urllib.request.Request(url, query.encode() if query else None, {"Authorization": scope})
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(request).close()
+
+
+def _forget() -> None:
+    """Empties all accounts; what moto's own reset makes anew of one service while it empties the next goes too."""
+    from moto.core.base_backend import BackendDict
+
+    known = list(BackendDict._instances)
+    BackendDict.reset()
+    for backend in known:
+        backend.clear()

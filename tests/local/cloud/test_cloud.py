@@ -40,12 +40,16 @@ def test_a_cloud_that_is_not_started_says_so() -> None:
 def test_after_a_stop_moto_is_as_it_came() -> None:
     """Other tests of the process may use moto itself."""
     from moto.autoscaling.responses import AutoScalingResponse
-    from moto.ec2.models.elastic_ip_addresses import ElasticAddressBackend
+    from moto.ec2.models import ec2_backends
+    from moto.ec2.models.elastic_ip_addresses import ElasticAddress, ElasticAddressBackend
 
     before = ElasticAddressBackend.allocate_address
     cloud = Cloud("eu-central-1", RANGE)
     cloud.start()
     assert ElasticAddressBackend.allocate_address is not before
+    assert not ec2_backends["123456789012"]["eu-central-1"].vpcs
     cloud.stop()
     assert ElasticAddressBackend.allocate_address is before
+    assert not hasattr(ElasticAddress, "instance")
     assert not hasattr(AutoScalingResponse, "complete_lifecycle_action")
+    assert ec2_backends["123456789012"]["eu-central-1"].vpcs
