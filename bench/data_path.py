@@ -10,7 +10,6 @@ result; times alone say more of the machine.
 
 import argparse
 import asyncio
-import json
 import os
 import platform
 import random
@@ -22,12 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import structlog
-import uvloop
 from rich.console import Console
-from rich.table import Table
 
-from bench import contenders
+from bench import command, contenders
 from bench.contenders import BARE
 from bench.envoys import NotReady, free_range
 from bench.field import Entry, field_of, keys_url
@@ -121,16 +117,13 @@ def _machine() -> dict[str, Any]:
     return {"cores": os.cpu_count(), "processor": (models or ["?"])[0], "kernel": platform.release(), "load_average": os.getloadavg()[0]}
 
 
-def _show(result: dict[str, Any]) -> None:
-    machine, options = result["machine"], result["options"]
-    rounds = f"{options['starts']} × {options['rounds']} rounds of {options['requests']} requests"
-    title = f"{machine['cores']} × {machine['processor']}; medians of {rounds}"
-    whole = Table(title=f"The edge beside a bare front proxy ({title})")
-    for column in ("", "CPU µs", "× bare", "× by least", "requests/s", "× bare", f"p50 ms at {options['rate']}/s", "p99 ms", "p99 × bare"):
-        whole.add_column(column, justify="right" if column else "left")
-    own = Table(title="What each feature costs a request, on top of the edge that no config asks for more")
-    for column in ("", "CPU µs", "more µs", "×"):
-        own.add_column(column, justify="right" if column else "left")
+def _show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    machine, rounds = result["machine"], f"{options.starts} × {options.rounds} rounds of {options.requests} requests"
+    whole = command.table(
+        f"The edge beside a bare front proxy ({machine['cores']} × {machine['processor']}; medians of {rounds})",
+        *("CPU µs", "× bare", "× by least", "requests/s", "× bare", f"p50 ms at {options.rate}/s", "p99 ms", "p99 × bare"),
+    )
+    own = command.table("What each feature costs a request, on top of the edge that no config asks for more", "CPU µs", "more µs", "×")
     for row in result["contenders"]:
         if "p99_ms" in row:
             words = [row[key] for key in ("cpu_us", "cpu_ratio", "cpu_ratio_least", "per_second", "per_second_ratio")]
@@ -149,20 +142,13 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench.data_path", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--starts", type=int, default=3, help="how often all proxies are started")
-    parser.add_argument("--rounds", type=int, default=3, help="after each start; in a round each contender is asked once")
-    parser.add_argument("--requests", type=int, default=3000, help="to each contender in each round, as fast as answers come")
-    parser.add_argument("--rate", type=int, default=1000, help="requests a second for the latencies, for one second")
-    parser.add_argument("--http2", action="store_true", help="clients speak HTTP/2, also to the bare front proxy, instead of HTTP/1.1")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    try:
-        result = uvloop.run(measure(options))
-    except (NotToBeHad, NotReady, LoadFailed) as error:
-        sys.exit(f"bench: {error}")
-    print(json.dumps(result)) if options.json else _show(result)
+    words = command.parser("bench.data_path", __doc__)
+    words.add_argument("--starts", type=int, default=3, help="how often all proxies are started")
+    words.add_argument("--rounds", type=int, default=3, help="after each start; in a round each contender is asked once")
+    words.add_argument("--requests", type=int, default=3000, help="to each contender in each round, as fast as answers come")
+    words.add_argument("--rate", type=int, default=1000, help="requests a second for the latencies, for one second")
+    words.add_argument("--http2", action="store_true", help="clients speak HTTP/2, also to the bare front proxy, instead of HTTP/1.1")
+    command.answer(words, measure, _show, refusals=(NotToBeHad, NotReady, LoadFailed))
 
 
 if __name__ == "__main__":

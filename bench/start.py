@@ -8,7 +8,6 @@ ask: `/ready` on the metrics port. Memory and series are looked at after request
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
 import tempfile
@@ -19,12 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import structlog
-import uvloop
 from rich.console import Console
-from rich.table import Table
 
-from bench import front_proxy
+from bench import command, front_proxy
 from bench.contenders import as_built
 from bench.envoys import Envoy, Envoys, NotReady, free_range, wait_until
 from bench.keys import Authority
@@ -139,25 +135,18 @@ def _row(envoy: Envoy, boots: list[Boot], series: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench.start", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10, help="boots of each")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    try:
-        result = uvloop.run(measure(options))
-    except (NotToBeHad, NotReady, LoadFailed) as error:
-        sys.exit(f"bench: {error}")
-    if options.json:
-        print(json.dumps(result))
-        return
-    table = Table(title=f"From exec to ready, median of {options.rounds}; memory and series after {REQUESTS} requests")
-    for column in ("", "ready ms", "worst ms", "CPU ms", "resident MB", "series"):
-        table.add_column(column, justify="right" if column else "left")
+def _show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    title = f"From exec to ready, median of {options.rounds}; memory and series after {REQUESTS} requests"
+    table = command.table(title, "ready ms", "worst ms", "CPU ms", "resident MB", "series")
     for name, row in result.items():
         table.add_row(name, *map(str, row.values()))
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def main() -> None:
+    words = command.parser("bench.start", __doc__)
+    words.add_argument("--rounds", type=int, default=10, help="boots of each")
+    command.answer(words, measure, _show, refusals=(NotToBeHad, NotReady, LoadFailed))
 
 
 if __name__ == "__main__":
