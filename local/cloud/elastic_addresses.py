@@ -9,7 +9,7 @@ from typing import Any
 
 from local.cloud import account
 from local.cloud.errors import ec2_error
-from local.cloud.patching import replace, wrap
+from local.cloud.patching import add, replace, wrap
 
 _SHARE = 256
 """Addresses nobody asked for by name come from the last 1/256 of the range (at least 16), where the program puts no subnet."""
@@ -20,8 +20,8 @@ def install(cidr: IPv4Network) -> None:
 
     wrap(ElasticAddressBackend, "allocate_address", lambda allocate: _allocate_in_range(allocate, cidr))
     replace(ElasticAddressBackend, "associate_address", _associate)
-    # setattr, not replace: moto's `instance` is a plain attribute of the objects, set in __init__
-    ElasticAddress.instance = property(_instance_of_interface, lambda _self, _value: None)
+    # moto's class has none: its objects set theirs in __init__
+    add(ElasticAddress, "instance", property(_instance_of_interface, lambda _self, _value: None))
 
 
 def _allocate_in_range(allocate: Callable[..., Any], cidr: IPv4Network) -> Callable[..., Any]:
