@@ -60,6 +60,16 @@ def free_range(state: StackState, *, claims: Path = CLAIMS) -> None:
 
 
 @contextlib.contextmanager
+def own_range(directory: Path, *, claims: Path = CLAIMS) -> Iterator[IPv4Network]:
+    """A range for what is no stack, such as a bench, while the body runs; `directory` need not exist and stands for who has it."""
+    state = StackState(directory)
+    try:
+        yield take_range(state, claims=claims)
+    finally:
+        free_range(state, claims=claims)
+
+
+@contextlib.contextmanager
 def _locked(claims: Path) -> Iterator[None]:
     """Holds the host's lock; the directory goes with its last claim, so that a host without stacks has no trace of any."""
     descriptor = _lock(claims)
