@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from rich.console import Console
 
 from bench import command, contenders
 from bench.contenders import BARE
-from bench.envoys import NotReady, free_range
+from bench.envoys import NotReady
 from bench.field import Entry, field_of, keys_url
 from bench.keys import Issuer
 from bench.load import Generator, Load, LoadFailed
 from local.machines.debian_package import NotToBeHad
+from local.stacks import RangesTaken, own_range
 
 SETTLE_SECONDS = 1.5
 """Until every worker knows which hosts are healthy."""
@@ -51,14 +53,19 @@ class Figures:
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    generator, issuer, addresses = await Generator.found(), Issuer(), free_range()
-    url = keys_url(addresses)
+    with tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory, own_range(Path(directory) / "range") as network:
+        compared = await _compare(options, network)
+    return {"machine": _machine(), "options": vars(options), "contenders": compared}
+
+
+async def _compare(options: argparse.Namespace, network: IPv4Network) -> list[dict[str, Any]]:
+    generator, issuer, url = await Generator.found(), Issuer(), keys_url(network)
     entrants = [*contenders.whole(url), *contenders.features(url), *contenders.parts()]
     compared = {BARE, *(contender.name for contender in contenders.whole(url))}
     figures = {name: Figures(against=against) for name, against in [(BARE, BARE), *((one.name, one.against) for one in entrants)]}
     for start in range(options.starts):
         with tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory:
-            async with field_of(Path(directory), entrants, issuer, addresses) as entries:
+            async with field_of(Path(directory), entrants, issuer, network) as entries:
                 await asyncio.sleep(SETTLE_SECONDS)
                 for entry in entries:
                     await generator.closed(entry.url, entry.headers, options.requests // 4, http2=options.http2)
@@ -69,7 +76,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                     for entry in [entry for entry in entries if entry.name in compared]:
                         load = await generator.open(entry.url, entry.headers, options.rate, rate=options.rate, http2=options.http2)
                         figures[entry.name].at_rate.append(load)
-    return {"machine": _machine(), "options": vars(options), "contenders": _results(figures)}
+    return _results(figures)
 
 
 async def _flat_out(generator: Generator, entry: Entry, figures: Figures, options: argparse.Namespace) -> None:
@@ -148,7 +155,7 @@ def main() -> None:
     words.add_argument("--requests", type=int, default=3000, help="to each contender in each round, as fast as answers come")
     words.add_argument("--rate", type=int, default=1000, help="requests a second for the latencies, for one second")
     words.add_argument("--http2", action="store_true", help="clients speak HTTP/2, also to the bare front proxy, instead of HTTP/1.1")
-    command.answer(words, measure, _show, refusals=(NotToBeHad, NotReady, LoadFailed))
+    command.answer(words, measure, _show, refusals=(NotToBeHad, RangesTaken, NotReady, LoadFailed))
 
 
 if __name__ == "__main__":

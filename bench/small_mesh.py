@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,16 @@ Change = Callable[[Resources], None]
 
 
 class SmallMesh:
-    """Machines at `<network>.2` (edge) and `<network>.3` (service), the control plane at `<network>.10`."""
+    """Machines at the addresses 2 (edge) and 3 (service) of `network`, the control plane at its tenth."""
 
-    def __init__(self, network: str, directory: Path, authority: Authority) -> None:
-        self.edge, self.service, self._control_plane = (f"{network}.{number}" for number in (2, 3, 10))
-        self._directory, self._authority = directory, authority
+    def __init__(self, network: IPv4Network, directory: Path, authority: Authority) -> None:
+        self.edge, self.service, self._control_plane = (str(network[number]) for number in (2, 3, 10))
+        self._network, self._directory, self._authority = network, directory, authority
         self._server = AdsServer()
 
     async def serve(self, parts: dict[str, Any], change: Change) -> None:
         """Starts the control plane's server for a mesh of these parts: `edge`, `services` and what else a config has."""
-        octets = ".".join(self.edge.split(".")[:2])
-        data = {"domain": DOMAIN, "network": {"cidr": f"{octets}.0.0/16"}, **parts}
+        data = {"domain": DOMAIN, "network": {"cidr": str(self._network.supernet(new_prefix=16))}, **parts}
         machines = ((Role.EDGE, "edge", self.edge), (Role.SERVICE, SERVICE, self.service))
         endpoints = tuple(
             Endpoint(instance=f"i-{service}", role=role, service=service, address=address, zone=ZONE, state=EndpointState.SERVING)

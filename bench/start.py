@@ -22,11 +22,12 @@ from rich.console import Console
 
 from bench import command, front_proxy
 from bench.contenders import as_built
-from bench.envoys import Envoy, Envoys, NotReady, free_range, wait_until
+from bench.envoys import Envoy, Envoys, NotReady, wait_until
 from bench.keys import Authority
 from bench.load import Generator, LoadFailed
 from bench.small_mesh import APP_PORT, HTTP, HTTPS, SERVICE, SmallMesh
 from local.machines.debian_package import NotToBeHad
+from local.stacks import RangesTaken, own_range
 from model.contract import EGRESS_PORT, INGRESS_PORT, METRICS_PORT
 
 REQUESTS = 1000
@@ -61,9 +62,13 @@ class Boot(NamedTuple):
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    generator, addresses = await Generator.found(), free_range()
-    with tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory, Envoys(Path(directory)) as envoys:
-        mesh = SmallMesh(f"{addresses}.1", Path(directory) / "mesh", Authority())
+    generator = await Generator.found()
+    with (
+        tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory,
+        own_range(Path(directory) / "range") as network,
+        Envoys(Path(directory)) as envoys,
+    ):
+        mesh = SmallMesh(next(network.subnets(new_prefix=24)), Path(directory) / "mesh", Authority())
         envoys.start("app", front_proxy.upstream([(mesh.service, APP_PORT)], "{}"))
         await mesh.serve(PARTS, as_built)
         try:
@@ -146,7 +151,7 @@ def _show(options: argparse.Namespace, result: dict[str, Any]) -> None:
 def main() -> None:
     words = command.parser("bench.start", __doc__)
     words.add_argument("--rounds", type=int, default=10, help="boots of each")
-    command.answer(words, measure, _show, refusals=(NotToBeHad, NotReady, LoadFailed))
+    command.answer(words, measure, _show, refusals=(NotToBeHad, RangesTaken, NotReady, LoadFailed))
 
 
 if __name__ == "__main__":
