@@ -31,7 +31,7 @@ Change = Callable[[Resources], None]
 
 
 class SmallMesh:
-    """Machines at the addresses 2 (edge) and 3 (service) of `network`, the control plane at its tenth."""
+    """Machines at the addresses 2 (edge) and 3 (service) of `network`, the control plane at 10."""
 
     def __init__(self, network: IPv4Network, directory: Path, authority: Authority) -> None:
         self.edge, self.service, self._control_plane = (str(network[number]) for number in (2, 3, 10))
