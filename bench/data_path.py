@@ -2,7 +2,7 @@
 
     python -m bench.data_path --starts 2 --rounds 4 --requests 3000
 
-All proxies are up at once and asked one after the other, round by round in another order, with the same requests: 16
+All proxies are up at once and asked one after the other, round by round in another order, with the same requests over
 connections that are kept, and one app behind all. Of the same Envoy with the same config one process costs up to a tenth
 more than another, so all are started anew a few times. CPU is the proxies' own, from /proc. Ratios of medians are the
 result; times alone say more of the machine.
@@ -29,7 +29,7 @@ from bench.contenders import BARE
 from bench.envoys import NotReady
 from bench.field import Entry, field_of, keys_url
 from bench.keys import Issuer
-from bench.load import Generator, Load, LoadFailed
+from bench.load import CONNECTIONS, Generator, Load, LoadFailed
 from local.machines.debian_package import NotToBeHad
 from local.stacks import RangesTaken, own_range
 
@@ -59,7 +59,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _compare(options: argparse.Namespace, network: IPv4Network) -> list[dict[str, Any]]:
-    generator, issuer, url = await Generator.found(), Issuer(), keys_url(network)
+    generator, issuer, url = await Generator.found(connections=options.connections), Issuer(), keys_url(network)
     entrants = [*contenders.whole(url), *contenders.features(url), *contenders.parts()]
     compared = {BARE, *(contender.name for contender in contenders.whole(url))}
     figures = {name: Figures(against=against) for name, against in [(BARE, BARE), *((one.name, one.against) for one in entrants)]}
@@ -125,7 +125,8 @@ def _machine() -> dict[str, Any]:
 
 
 def _show(options: argparse.Namespace, result: dict[str, Any]) -> None:
-    machine, rounds = result["machine"], f"{options.starts} × {options.rounds} rounds of {options.requests} requests"
+    machine, load = result["machine"], f"{options.requests} requests over {options.connections} connections"
+    rounds = f"{options.starts} × {options.rounds} rounds of {load}"
     whole = command.table(
         f"The edge beside a bare front proxy ({machine['cores']} × {machine['processor']}; medians of {rounds})",
         *("CPU µs", "× bare", "× by least", "requests/s", "× bare", f"p50 ms at {options.rate}/s", "p99 ms", "p99 × bare"),
@@ -153,6 +154,7 @@ def main() -> None:
     words.add_argument("--starts", type=int, default=3, help="how often all proxies are started")
     words.add_argument("--rounds", type=int, default=3, help="after each start; in a round each contender is asked once")
     words.add_argument("--requests", type=int, default=3000, help="to each contender in each round, as fast as answers come")
+    words.add_argument("--connections", type=int, default=CONNECTIONS, help="each with one request at once, or four of HTTP/2")
     words.add_argument("--rate", type=int, default=1000, help="requests a second for the latencies, for one second")
     words.add_argument("--http2", action="store_true", help="clients speak HTTP/2, also to the bare front proxy, instead of HTTP/1.1")
     command.answer(words, measure, _show, refusals=(NotToBeHad, RangesTaken, NotReady, LoadFailed))

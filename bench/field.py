@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 
-from bench import front_proxy
+from bench import front_proxy, sidecar, without
 from bench.contenders import BARE, Contender
 from bench.envoys import Envoy, Envoys, wait_until
 from bench.keys import Authority, Issuer
-from bench.small_mesh import APP_PORT, HTTP, HTTPS, SERVICE, SmallMesh
-from model.contract import INGRESS_PORT
+from bench.small_mesh import APP_PORT, HTTP, HTTPS, SERVICE, Change, SmallMesh
+from model.contract import INGRESS_PORT, Role
 
 PREFIX = "/orders"
 ASKED = f"{PREFIX}/42"
@@ -52,7 +52,7 @@ async def field_of(directory: Path, contenders: list[Contender], issuer: Issuer,
         url = f"http://{front}:{front_proxy.FRONT_PORT}/service/1{ASKED}"
         entries = [Entry(name=BARE, url=url, headers=bearer, envoys=[bare])]
         for number, (mesh, contender) in enumerate(zip(meshes, contenders, strict=True), 1):
-            await mesh.serve(_parts_of(contender), contender.change)
+            await mesh.serve(_parts_of(contender), _changes(contender, mesh))
             stack.push_async_callback(mesh.stop)
             proxies = [mesh.boot_edge(envoys, f"edge-{number}")]
             if contender.sidecar:
@@ -74,6 +74,14 @@ def keys_url(network: IPv4Network) -> str:
 
 def _app(network: IPv4Network) -> str:
     return str(network[3])
+
+
+def _changes(contender: Contender, mesh: SmallMesh) -> dict[Role, Change]:
+    changes = {Role.EDGE: contender.change, Role.SERVICE: contender.sidecar_change}
+    if not contender.mutual_tls:
+        return changes
+    ends = {role: end(mesh.keys(role)) for role, end in ((Role.EDGE, sidecar.reached_by_edges), (Role.SERVICE, sidecar.accepting_edges))}
+    return {role: without.all_of(change, ends[role]) for role, change in changes.items()}
 
 
 def _parts_of(contender: Contender) -> dict[str, Any]:

@@ -21,7 +21,6 @@ import httpx
 from rich.console import Console
 
 from bench import command, front_proxy
-from bench.contenders import as_built
 from bench.envoys import Envoy, Envoys, NotReady, wait_until
 from bench.keys import Authority
 from bench.load import Generator, LoadFailed
@@ -70,7 +69,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     ):
         mesh = SmallMesh(next(network.subnets(new_prefix=24)), Path(directory) / "mesh", Authority())
         envoys.start("app", front_proxy.upstream([(mesh.service, APP_PORT)], "{}"))
-        await mesh.serve(PARTS, as_built)
+        await mesh.serve(PARTS, {})
         try:
             sidecar, of_sidecars = await _boots(envoys, partial(mesh.boot_sidecar, envoys, "sidecar"), mesh.service, options.rounds)
             edge, of_edges = await _boots(envoys, partial(mesh.boot_edge, envoys, "edge"), mesh.edge, options.rounds)
