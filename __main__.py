@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 import pulumi
@@ -11,6 +10,7 @@ from pulumi import Output
 from components import (
     control_plane,
     database,
+    edge_machines,
     firewall_rules,
     identity_files,
     identity_provider,
@@ -26,10 +26,10 @@ from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.data_volume import DataVolume, DataVolumeArgs
 from components.database import Database, DatabaseArgs
 from components.dns import PrivateDns, PrivateDnsArgs, PublicDns, PublicDnsArgs
-from components.edge import Edge, EdgeAddresses, EdgeAddressesArgs, EdgeArgs
+from components.edge import EdgeAddresses, EdgeAddressesArgs
 from components.endpoints import Endpoints, EndpointsArgs
 from components.firewall import Firewall, FirewallArgs
-from components.foundation import AGENT, CONTROL_PLANE, IDENTITY, Foundation, Ground, Make
+from components.foundation import AGENT, CONTROL_PLANE, IDENTITY, Foundation
 from components.identity_provider import IdentityProvider, IdentityProviderArgs
 from components.login_secrets import LoginSecrets, LoginSecretsArgs
 from components.machine_files import StackFacts
@@ -38,7 +38,6 @@ from components.monitoring import Monitoring, MonitoringArgs
 from components.network import Network, NetworkArgs
 from components.outer_region import OuterRegion, OuterRegionArgs
 from components.passwords import Passwords, PasswordsArgs
-from components.region import in_region
 from components.registry import Registry, RegistryArgs
 from components.service_group import ServiceGroup, ServiceGroupArgs
 from components.tags import StackTags
@@ -49,8 +48,6 @@ from model.identity import callbacks, is_builtin
 from model.problems import ConfigError
 from model.spec import MeshSpec
 from settings import Settings, read_settings
-
-HTTPS = 443
 
 
 def main() -> None:
@@ -114,9 +111,9 @@ def build(settings: Settings) -> None:
     store = build_database(foundation, facts, passwords) if mesh.database else None
     logins = LoginSecrets("login", LoginSecretsArgs(mesh=mesh, tags=tags)) if mesh.edge.auth else None
     issuer = build_identity(foundation, facts, logins, public_ips) if logins and is_builtin(mesh) else None
-    build_edge(foundation, facts, addresses)
+    edge_machines.edges(foundation, facts, addresses)
     for spec in mesh.edge.outer:
-        build_outer_edge(foundation, facts, spec, outer[spec.region], ami=spec.ami or settings.ami)
+        edge_machines.outer_edges(foundation, facts, spec, outer[spec.region], ami=spec.ami or settings.ami)
     groups = {name: build_service(foundation, facts, name, passwords) for name in mesh.services}
     watch = build_monitoring(foundation, facts, passwords)
     records = {"control-plane": planes.addresses, "monitoring": [watch.address], **({"postgres": [store.address]} if store else {})}
@@ -134,8 +131,8 @@ def build(settings: Settings) -> None:
             ),
         )
 
-    pulumi.export("edgeUrls", urls_of(mesh, addresses))
-    pulumi.export("outerEdgeUrls", {name: urls_of(mesh, region.addresses) for name, region in outer.items()})
+    pulumi.export("edgeUrls", addresses.urls(mesh.edge.https))
+    pulumi.export("outerEdgeUrls", {name: region.addresses.urls(mesh.edge.https) for name, region in outer.items()})
     pulumi.export("edgeAddresses", addresses.public_ips)
     pulumi.export("caCertificate", foundation.certificates.ca_certificate)
     pulumi.export("controlPlane", {"addresses": planes.addresses, "groups": planes.group_names})
@@ -209,65 +206,6 @@ def build_identity(
     address = str(identity_provider.address([zone.ranges for zone in zones]))
     data = foundation.user_data(make, app=foundation.registry.refs[IDENTITY], redirects=redirects, address=address)
     return IdentityProvider("identity", IdentityProviderArgs(zones=zones, user_data=data, settings=settings, tags=foundation.tags))
-
-
-def build_edge(foundation: Foundation, facts: StackFacts, addresses: EdgeAddresses) -> Edge:
-    """The machines that clients reach."""
-    make = partial(machine_files.edge, facts)
-    settings = foundation.settings(
-        Role.EDGE,
-        "edge",
-        make,
-        instance_type=facts.mesh.edge.instance_type,
-        statements=policies.take_address(facts.region, facts.stack),
-    )
-    data = edges_data(foundation, make, Holder(Role.EDGE, "edge"), addresses)
-    return Edge("edge", EdgeArgs(zones=foundation.network.zones, user_data=data, settings=settings, tags=foundation.tags))
-
-
-def build_outer_edge(foundation: Foundation, facts: StackFacts, spec: OuterSpec, region: OuterRegion, *, ami: str) -> Edge:
-    """The machines that clients near another region reach; all that they read is there, but for the images."""
-    ground = Ground(
-        region=spec.region,
-        ami=ami,
-        tags=foundation.tags,
-        firewall=region.firewall,
-        certificates=foundation.certificates,
-        registry=foundation.registry,
-        ways_out=region.ready,
-        placed=in_region(spec.region),
-    )
-    make = partial(machine_files.edge, replace(facts, region=spec.region), role=Role.OUTER_EDGE, service=spec.region)
-    settings = ground.settings(
-        Role.OUTER_EDGE,
-        spec.region,
-        make,
-        instance_type=facts.mesh.edge.instance_type,
-        statements=policies.take_address(spec.region, facts.stack),
-    )
-    args = EdgeArgs(
-        zones=region.network.zones,
-        role=Role.OUTER_EDGE,
-        service=spec.region,
-        user_data=edges_data(ground, make, Holder(Role.OUTER_EDGE, spec.region), region.addresses),
-        settings=settings,
-        tags=foundation.tags,
-    )
-    return Edge(f"outer-edge-{spec.region}", args, opts=in_region(spec.region))
-
-
-def edges_data(ground: Ground, make: Make, holder: Holder, addresses: EdgeAddresses) -> list[Output[str]]:
-    """User data of each edge, with the Elastic IP that it takes."""
-    return [
-        ground.user_data(make, holder=holder, allocation=allocation, public_ip=public_ip)
-        for allocation, public_ip in zip(addresses.allocation_ids, addresses.public_ips, strict=True)
-    ]
-
-
-def urls_of(mesh: MeshSpec, addresses: EdgeAddresses) -> list[Output[str]]:
-    """Where clients reach these edges."""
-    port = "" if mesh.edge.https == HTTPS else f":{mesh.edge.https}"
-    return [Output.format("https://{0}{1}", address, port) for address in addresses.public_ips]
 
 
 def build_service(foundation: Foundation, facts: StackFacts, name: str, passwords: Passwords) -> ServiceGroup:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.control_plane.build import Resources
-from bench import without
+from bench import sidecar, without
 from bench.keys import Issuer
 from bench.small_mesh import Change
 
@@ -35,27 +35,35 @@ class Contender:
     sidecar: bool = False
     """Whether a service's sidecar stands between the edge and the app."""
     change: Change = as_built
+    """Of the edge."""
+    sidecar_change: Change = as_built
+    mutual_tls: bool = False
+    """Whether edge and sidecar speak it to each other."""
     against: str = BARE
     """The contender whose cost it is compared with."""
 
 
 def whole(keys_url: str) -> list[Contender]:
-    """The full edge alone and with a sidecar, and a bare edge with one; all asked with a token, as the bare front proxy is."""
+    """The full edge alone and with a sidecar, a bare edge with a whole or a bare one; asked with a token, as the bare front proxy is."""
     full: dict[str, Any] = {
         "edge": {**_auth(keys_url), "rateLimits": [_limit("client")]},
         "route": {"auth": "jwt", "require": {"scopes": ["orders.read"]}},
         "token": True,
     }
     bare: dict[str, Any] = {"token": True, "tls": False, "sidecar": True}
+    routing = bare | {"change": without.all_but_routing}
     return [
         Contender(name="full edge", **full),
         Contender(name="full edge + sidecar", sidecar=True, **full),
-        Contender(name="bare edge + sidecar, HTTP/2 between", change=without.all_but_routing, **bare),
+        Contender(name="bare edge + sidecar, HTTP/2 between", **routing),
         Contender(
             name="bare edge + sidecar, HTTP/1.1 between",
             change=without.all_of(without.all_but_routing, without.http2_behind),
             **bare,
         ),
+        Contender(name="bare edge + sidecar, mutual TLS between", mutual_tls=True, **routing),
+        Contender(name="bare edge + bare sidecar, HTTP/2 between", sidecar_change=sidecar.only_routing, **routing),
+        Contender(name="bare edge + bare sidecar, mutual TLS between", sidecar_change=sidecar.only_routing, mutual_tls=True, **routing),
     ]
 
 

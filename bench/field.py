@@ -4,17 +4,18 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from bench import front_proxy
+from bench import front_proxy, sidecar, without
 from bench.contenders import BARE, Contender
 from bench.envoys import Envoy, Envoys, wait_until
 from bench.keys import Authority, Issuer
-from bench.small_mesh import APP_PORT, HTTP, HTTPS, SERVICE, SmallMesh
-from model.contract import INGRESS_PORT
+from bench.small_mesh import APP_PORT, HTTP, HTTPS, SERVICE, Change, SmallMesh
+from model.contract import INGRESS_PORT, Role
 
 PREFIX = "/orders"
 ASKED = f"{PREFIX}/42"
@@ -35,14 +36,14 @@ class Entry:
 
 
 @asynccontextmanager
-async def field_of(directory: Path, contenders: list[Contender], issuer: Issuer, addresses: str) -> AsyncIterator[list[Entry]]:
-    """Starts the bare front proxy and the contenders below two octets of `addresses`; yields when all answer 200."""
+async def field_of(directory: Path, contenders: list[Contender], issuer: Issuer, network: IPv4Network) -> AsyncIterator[list[Entry]]:
+    """Starts the bare front proxy and the contenders, each in a /24 of `network` (a /16); yields when all answer 200."""
     authority, token = Authority(), issuer.token()
-    app, front = f"{addresses}.0.3", f"{addresses}.0.2"
+    app, front = _app(network), str(network[2])
+    _, *pieces = network.subnets(new_prefix=24)
+    meshes = [SmallMesh(pieces[number], directory / str(number), authority) for number in range(len(contenders))]
     places = [(app, APP_PORT)]
-    places += [
-        (f"{addresses}.{number}.3", APP_PORT if contender.sidecar else INGRESS_PORT) for number, contender in enumerate(contenders, 1)
-    ]
+    places += [(mesh.service, APP_PORT if contender.sidecar else INGRESS_PORT) for mesh, contender in zip(meshes, contenders, strict=True)]
     bearer = {"authorization": f"Bearer {token}"}
     async with AsyncExitStack() as stack:
         envoys = stack.enter_context(Envoys(directory))
@@ -50,9 +51,8 @@ async def field_of(directory: Path, contenders: list[Contender], issuer: Issuer,
         bare = envoys.start("bare", front_proxy.bare(front, (app, APP_PORT)))
         url = f"http://{front}:{front_proxy.FRONT_PORT}/service/1{ASKED}"
         entries = [Entry(name=BARE, url=url, headers=bearer, envoys=[bare])]
-        for number, contender in enumerate(contenders, 1):
-            mesh = SmallMesh(f"{addresses}.{number}", directory / str(number), authority)
-            await mesh.serve(_parts_of(contender), contender.change)
+        for number, (mesh, contender) in enumerate(zip(meshes, contenders, strict=True), 1):
+            await mesh.serve(_parts_of(contender), _changes(contender, mesh))
             stack.push_async_callback(mesh.stop)
             proxies = [mesh.boot_edge(envoys, f"edge-{number}")]
             if contender.sidecar:
@@ -67,9 +67,21 @@ async def field_of(directory: Path, contenders: list[Contender], issuer: Issuer,
         yield entries
 
 
-def keys_url(addresses: str) -> str:
+def keys_url(network: IPv4Network) -> str:
     """Where the app of the field shows the issuer's keys."""
-    return f"http://{addresses}.0.3:{APP_PORT}{front_proxy.KEYS_PATH}"
+    return f"http://{_app(network)}:{APP_PORT}{front_proxy.KEYS_PATH}"
+
+
+def _app(network: IPv4Network) -> str:
+    return str(network[3])
+
+
+def _changes(contender: Contender, mesh: SmallMesh) -> dict[Role, Change]:
+    changes = {Role.EDGE: contender.change, Role.SERVICE: contender.sidecar_change}
+    if not contender.mutual_tls:
+        return changes
+    ends = {role: end(mesh.keys(role)) for role, end in ((Role.EDGE, sidecar.reached_by_edges), (Role.SERVICE, sidecar.accepting_edges))}
+    return {role: without.all_of(change, ends[role]) for role, change in changes.items()}
 
 
 def _parts_of(contender: Contender) -> dict[str, Any]:

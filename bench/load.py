@@ -14,6 +14,7 @@ from pathlib import Path
 from local.machines.debian_package import libraries, unpacked
 
 CONNECTIONS = 16
+"""Unless a bench asks for more."""
 STREAMS = 4
 """Requests at once on each connection of HTTP/2; of HTTP/1.1 it is one."""
 _NAME = "h2load"
@@ -48,17 +49,17 @@ class Load:
 class Generator:
     """h2load: on PATH, else Debian's package unpacked into the cache."""
 
-    def __init__(self, words: list[str], environment: Mapping[str, str]) -> None:
-        self._words, self._environment = words, environment
+    def __init__(self, words: list[str], environment: Mapping[str, str], connections: int) -> None:
+        self._words, self._environment, self._connections = words, environment, connections
 
     @classmethod
-    async def found(cls) -> "Generator":
+    async def found(cls, *, connections: int = CONNECTIONS) -> "Generator":
         """Raises NotToBeHad where there is none."""
         on_path = shutil.which(_NAME)
         if on_path:
-            return cls([on_path], {})
+            return cls([on_path], {}, connections)
         root = await unpacked(_PACKAGE, dependencies=True)
-        return cls([str(root / "usr" / "bin" / _NAME)], {"LD_LIBRARY_PATH": libraries(root)})
+        return cls([str(root / "usr" / "bin" / _NAME)], {"LD_LIBRARY_PATH": libraries(root)}, connections)
 
     async def closed(self, url: str, headers: Mapping[str, str], requests: int, *, http2: bool = False) -> Load:
         """All connections ask anew as soon as they have their answer."""
@@ -66,10 +67,10 @@ class Generator:
 
     async def open(self, url: str, headers: Mapping[str, str], requests: int, *, rate: int, http2: bool = False) -> Load:
         """`rate` requests a second in all, however long answers take."""
-        return await self._run(url, headers, ["-n", str(requests), f"--rps={rate / CONNECTIONS}"], http2=http2)
+        return await self._run(url, headers, ["-n", str(requests), f"--rps={rate / self._connections}"], http2=http2)
 
     async def _run(self, url: str, headers: Mapping[str, str], words: list[str], *, http2: bool) -> Load:
-        words = [*self._words, "-c", str(CONNECTIONS), "-m", str(STREAMS if http2 else 1), *([] if http2 else ["--h1"]), *words]
+        words = [*self._words, "-c", str(self._connections), "-m", str(STREAMS if http2 else 1), *([] if http2 else ["--h1"]), *words]
         words += [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
         with tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory:
             log = Path(directory) / "log"

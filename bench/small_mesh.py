@@ -1,7 +1,8 @@
 """One edge and one service on loopback: real Envoys, from the real bootstrap, served by the control plane's server in this process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,23 @@ SERVICE = "web"
 HTTPS, HTTP, APP_PORT = 8443, 8081, 8080
 ZONE = "a"
 Change = Callable[[Resources], None]
-"""Changes what was built for an edge, in place and always alike, before it is served."""
+"""Changes what was built for a machine, in place and always alike."""
 
 
 class SmallMesh:
-    """Machines at `<network>.2` (edge) and `<network>.3` (service), the control plane at `<network>.10`."""
+    """Machines at the addresses 2 (edge) and 3 (service) of `network`, the control plane at 10."""
 
-    def __init__(self, network: str, directory: Path, authority: Authority) -> None:
-        self.edge, self.service, self._control_plane = (f"{network}.{number}" for number in (2, 3, 10))
-        self._directory, self._authority = directory, authority
+    def __init__(self, network: IPv4Network, directory: Path, authority: Authority) -> None:
+        self.edge, self.service, self._control_plane = (str(network[number]) for number in (2, 3, 10))
+        self._network, self._directory, self._authority = network, directory, authority
         self._server = AdsServer()
 
-    async def serve(self, parts: dict[str, Any], change: Change) -> None:
-        """Starts the control plane's server for a mesh of these parts: `edge`, `services` and what else a config has."""
-        octets = ".".join(self.edge.split(".")[:2])
-        data = {"domain": DOMAIN, "network": {"cidr": f"{octets}.0.0/16"}, **parts}
+    async def serve(self, parts: dict[str, Any], changes: Mapping[Role, Change]) -> None:
+        """Starts the control plane's server for a mesh of these parts: `edge`, `services` and what else a config has.
+
+        What is built for a role is changed before it is served.
+        """
+        data = {"domain": DOMAIN, "network": {"cidr": str(self._network.supernet(new_prefix=16))}, **parts}
         machines = ((Role.EDGE, "edge", self.edge), (Role.SERVICE, SERVICE, self.service))
         endpoints = tuple(
             Endpoint(instance=f"i-{service}", role=role, service=service, address=address, zone=ZONE, state=EndpointState.SERVING)
@@ -50,7 +53,7 @@ class SmallMesh:
         world = World(spec=read_mesh(data, local=True), stack="bench", endpoints=endpoints, edge_tls=pair)
         keys = _keys_below(self._root(Role.CONTROL_PLANE, Role.CONTROL_PLANE))
         tls = ServerTls(ca=keys / "ca.pem", certificate=keys / "certificate.pem", key=keys / "key.pem")
-        await self._server.start(self._control_plane, XDS_PORT, tls, _Source(world, change), by_certificate(DOMAIN))
+        await self._server.start(self._control_plane, XDS_PORT, tls, _Source(world, changes), by_certificate(DOMAIN))
 
     async def stop(self) -> None:
         await self._server.stop(timedelta(seconds=1))
@@ -67,6 +70,10 @@ class SmallMesh:
         facts["MESH_ROOT"] = str(self._root(role, service))
         return envoys.start(name, yaml.safe_load(render(template(args), facts, source=name)))
 
+    def keys(self, role: Role) -> Path:
+        """Where the machine of a role has its certificate, its key and the mesh's CA, as the agent names them."""
+        return _keys_below(self._root(role, {Role.EDGE: "edge", Role.SERVICE: SERVICE}[role]))
+
     def _root(self, role: Role, service: str) -> Path:
         """What stands for a machine's file system, with its keys where the agent puts them."""
         root = self._directory / service
@@ -82,13 +89,13 @@ def _keys_below(root: Path) -> Path:
 class _Source:
     """A `SnapshotSource` whose world stays as it is."""
 
-    def __init__(self, world: World, change: Change) -> None:
-        self._builder, self._change = Builder(world), change
+    def __init__(self, world: World, changes: Mapping[Role, Change]) -> None:
+        self._builder, self._changes = Builder(world), changes
 
     def snapshot_for(self, node: Node) -> Snapshot:
         resources = self._builder.resources_for(node)
-        if node.id.role is Role.EDGE:
-            self._change(resources)
+        if node.id.role in self._changes:
+            self._changes[node.id.role](resources)
         return Snapshot.of(resources)
 
     def subscribe(self, callback: Callable[[], None]) -> None:

@@ -8,7 +8,6 @@ ask: `/ready` on the metrics port. Memory and series are looked at after request
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
 import tempfile
@@ -19,18 +18,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import structlog
-import uvloop
 from rich.console import Console
-from rich.table import Table
 
-from bench import front_proxy
-from bench.contenders import as_built
-from bench.envoys import Envoy, Envoys, NotReady, free_range, wait_until
+from bench import command, front_proxy
+from bench.envoys import Envoy, Envoys, NotReady, wait_until
 from bench.keys import Authority
 from bench.load import Generator, LoadFailed
 from bench.small_mesh import APP_PORT, HTTP, HTTPS, SERVICE, SmallMesh
 from local.machines.debian_package import NotToBeHad
+from local.stacks import RangesTaken, own_range
 from model.contract import EGRESS_PORT, INGRESS_PORT, METRICS_PORT
 
 REQUESTS = 1000
@@ -65,11 +61,15 @@ class Boot(NamedTuple):
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    generator, addresses = await Generator.found(), free_range()
-    with tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory, Envoys(Path(directory)) as envoys:
-        mesh = SmallMesh(f"{addresses}.1", Path(directory) / "mesh", Authority())
+    generator = await Generator.found()
+    with (
+        tempfile.TemporaryDirectory(prefix="envoy-mesh-bench-") as directory,
+        own_range(Path(directory) / "range") as network,
+        Envoys(Path(directory)) as envoys,
+    ):
+        mesh = SmallMesh(next(network.subnets(new_prefix=24)), Path(directory) / "mesh", Authority())
         envoys.start("app", front_proxy.upstream([(mesh.service, APP_PORT)], "{}"))
-        await mesh.serve(PARTS, as_built)
+        await mesh.serve(PARTS, {})
         try:
             sidecar, of_sidecars = await _boots(envoys, partial(mesh.boot_sidecar, envoys, "sidecar"), mesh.service, options.rounds)
             edge, of_edges = await _boots(envoys, partial(mesh.boot_edge, envoys, "edge"), mesh.edge, options.rounds)
@@ -139,25 +139,18 @@ def _row(envoy: Envoy, boots: list[Boot], series: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench.start", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10, help="boots of each")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    try:
-        result = uvloop.run(measure(options))
-    except (NotToBeHad, NotReady, LoadFailed) as error:
-        sys.exit(f"bench: {error}")
-    if options.json:
-        print(json.dumps(result))
-        return
-    table = Table(title=f"From exec to ready, median of {options.rounds}; memory and series after {REQUESTS} requests")
-    for column in ("", "ready ms", "worst ms", "CPU ms", "resident MB", "series"):
-        table.add_column(column, justify="right" if column else "left")
+def _show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    title = f"From exec to ready, median of {options.rounds}; memory and series after {REQUESTS} requests"
+    table = command.table(title, "ready ms", "worst ms", "CPU ms", "resident MB", "series")
     for name, row in result.items():
         table.add_row(name, *map(str, row.values()))
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def main() -> None:
+    words = command.parser("bench.start", __doc__)
+    words.add_argument("--rounds", type=int, default=10, help="boots of each")
+    command.answer(words, measure, _show, refusals=(NotToBeHad, RangesTaken, NotReady, LoadFailed))
 
 
 if __name__ == "__main__":

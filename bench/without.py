@@ -101,7 +101,12 @@ def _cluster(resources: Resources) -> Cluster:
 
 
 def _change_manager(resources: Resources, change: Callable[[HttpConnectionManager], None]) -> None:
-    for chain in _listener(resources).filter_chains:
+    change_managers(_listener(resources), change)
+
+
+def change_managers(listener: Listener, change: Callable[[HttpConnectionManager], None]) -> None:
+    """Changes the HTTP connection manager of every filter chain."""
+    for chain in listener.filter_chains:
         manager = HttpConnectionManager()
         chain.filters[0].typed_config.Unpack(manager)
         change(manager)

@@ -9,7 +9,6 @@ caches of go-control-plane, built from its Go modules when they are first asked 
 
 import argparse
 import asyncio
-import json
 import multiprocessing
 import statistics
 import sys
@@ -21,12 +20,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import structlog
 import uvloop
 from rich.console import Console
-from rich.table import Table
 
 from apps.control_plane.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from bench import command
 from bench.xds_fleet import Fleet
 from bench.xds_servers import HOST, GoServer, OwnServer, Server, go_program
 from bench.xds_world import World
@@ -119,9 +117,8 @@ def _medians(figures: list[Figures]) -> Figures:
 
 
 def _show(options: argparse.Namespace, result: Mapping[str, Figures]) -> None:
-    table = Table(title=f"One change to {options.streams} proxies ({options.api}), medians of {options.turns} × {options.rounds}")
-    for column in ("", "all connected ms", "CPU ms", "last client ms", "worst ms", "CPU ms a push", "resident MB"):
-        table.add_column(column, justify="right" if column else "left")
+    title = f"One change to {options.streams} proxies ({options.api}), medians of {options.turns} × {options.rounds}"
+    table = command.table(title, "all connected ms", "CPU ms", "last client ms", "worst ms", "CPU ms a push", "resident MB")
     for name, row in result.items():
         table.add_row(name, *map(str, row.values()))
     for name in result.keys() - {OWN}:
@@ -130,26 +127,16 @@ def _show(options: argparse.Namespace, result: Mapping[str, Figures]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench.xds_push", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--streams", type=int, default=1000, help="proxies connected")
-    parser.add_argument("--rounds", type=int, default=20, help="pushes measured in each turn")
-    parser.add_argument("--turns", type=int, default=1, help="of each server, one after the other")
-    parser.add_argument("--api", choices=("delta", "sotw"), default="delta")
-    parser.add_argument("--services", type=int, default=20, help="clusters in the mesh")
-    parser.add_argument("--endpoints", type=int, default=10, help="endpoints of each")
-    parser.add_argument("--held", type=int, default=20, help="clusters whose endpoints each proxy asks for")
-    parser.add_argument("--beside", action="store_true", help="also go-control-plane's two caches, in turns")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    try:
-        result = uvloop.run(compare(options))
-    except NotToBeHad as error:
-        sys.exit(f"bench: {error}")
-    if options.json:
-        print(json.dumps(result))
-    else:
-        _show(options, result)
+    words = command.parser("bench.xds_push", __doc__)
+    words.add_argument("--streams", type=int, default=1000, help="proxies connected")
+    words.add_argument("--rounds", type=int, default=20, help="pushes measured in each turn")
+    words.add_argument("--turns", type=int, default=1, help="of each server, one after the other")
+    words.add_argument("--api", choices=("delta", "sotw"), default="delta")
+    words.add_argument("--services", type=int, default=20, help="clusters in the mesh")
+    words.add_argument("--endpoints", type=int, default=10, help="endpoints of each")
+    words.add_argument("--held", type=int, default=20, help="clusters whose endpoints each proxy asks for")
+    words.add_argument("--beside", action="store_true", help="also go-control-plane's two caches, in turns")
+    command.answer(words, compare, _show, refusals=(NotToBeHad,))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from components.vpc import PublicZone
 from model.contract import Role
 
 SERVICE = "edge"
+HTTPS = 443
+"""The port that a URL need not name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,11 @@ class EdgeAddresses(pulumi.ComponentResource):
         self.public_ips = [address.public_ip for address in addresses]
         self.allocation_ids = [address.allocation_id for address in addresses]
         self.register_outputs({"public_ips": self.public_ips, "allocation_ids": self.allocation_ids})
+
+    def urls(self, port: int) -> list[Output[str]]:
+        """Where clients reach these edges, which listen on `port`."""
+        suffix = "" if port == HTTPS else f":{port}"
+        return [Output.format("https://{0}{1}", address, suffix) for address in self.public_ips]
 
 
 @dataclass(frozen=True, kw_only=True)

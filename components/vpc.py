@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from typing import TypeVar
 
 import pulumi
 import pulumi_aws as aws
@@ -11,6 +12,7 @@ from components import network_acl
 from components.tags import StackTags
 
 ANYWHERE = "0.0.0.0/0"
+Direction = TypeVar("Direction", aws.ec2.NetworkAclIngressArgs, aws.ec2.NetworkAclEgressArgs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,30 +97,19 @@ def acl(
         f"{owner.name}-{kind}",
         vpc_id=vpc_id,
         subnet_ids=[member.id for member in members],
-        ingress=[
-            aws.ec2.NetworkAclIngressArgs(
-                rule_no=entry.number,
-                action="allow",
-                protocol=entry.protocol,
-                cidr_block=str(entry.peer),
-                from_port=entry.ports[0],
-                to_port=entry.ports[1],
-            )
-            for entry in entries
-            if not entry.egress
-        ],
-        egress=[
-            aws.ec2.NetworkAclEgressArgs(
-                rule_no=entry.number,
-                action="allow",
-                protocol=entry.protocol,
-                cidr_block=str(entry.peer),
-                from_port=entry.ports[0],
-                to_port=entry.ports[1],
-            )
-            for entry in entries
-            if entry.egress
-        ],
+        ingress=[_allowance(aws.ec2.NetworkAclIngressArgs, entry) for entry in entries if not entry.egress],
+        egress=[_allowance(aws.ec2.NetworkAclEgressArgs, entry) for entry in entries if entry.egress],
         tags=owner.tags.of(kind),
         opts=owner.child,
+    )
+
+
+def _allowance(direction: type[Direction], entry: network_acl.AclEntry) -> Direction:
+    return direction(
+        rule_no=entry.number,
+        action="allow",
+        protocol=entry.protocol,
+        cidr_block=str(entry.peer),
+        from_port=entry.ports[0],
+        to_port=entry.ports[1],
     )

@@ -1,11 +1,14 @@
-"""AWS in a process of its own: moto's state is one a process, so a server that a whole session shares cannot be in the tests'."""
+"""AWS served by moto: in a process of its own for a whole session, since moto's state is one a process; in the tests' own for a test."""
 
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
+
+import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 _PLAIN = """
@@ -32,6 +35,24 @@ def plain_moto() -> Iterator[str]:
     """URL of a moto server as it comes."""
     with _serving(_PLAIN) as url:
         yield url
+
+
+@contextmanager
+def moto_here() -> Iterator[str]:
+    """URL of a moto server in this process, empty and plain: what moto's globals hold of tests before, such as no default VPC, is gone."""
+    from moto.server import ThreadedMotoServer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        url = f"http://{host}:{port}"
+        try:
+            urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")).close()
+            yield url
+        finally:
+            server.stop()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def install(cidr: IPv4Network) -> None:
 
     wrap(ElasticAddressBackend, "allocate_address", lambda allocate: _allocate_in_range(allocate, cidr))
     replace(ElasticAddressBackend, "associate_address", _associate)
-    # add, not replace: moto's `instance` is a plain attribute of the objects, set in __init__
+    # add, not replace: moto's class has none, its objects set theirs in __init__
     add(ElasticAddress, "instance", property(_instance_of_interface, lambda _self, _value: None))
 
 

@@ -1,7 +1,8 @@
 """Address ranges of local stacks: each has a 127.x.0.0/16 of its own among all stacks, clones and users of this host.
 
 A claim is a file named by the range that holds its stack's state directory. Claims are taken under one lock of the host.
-Everybody may write to the directory; its sticky bit keeps users from removing each other's claims.
+Everybody may write to the directory; its sticky bit keeps users from removing each other's claims. What listens on
+loopback without being a stack, as benches and tests do, claims a range the same way.
 """
 
 import contextlib
@@ -57,6 +58,16 @@ def free_range(state: StackState, *, claims: Path = CLAIMS) -> None:
         if _owner(claims, remembered) == state.root:
             _path(claims, remembered).unlink(missing_ok=True)
         state.range_file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def own_range(directory: Path, *, claims: Path = CLAIMS) -> Iterator[IPv4Network]:
+    """A range for what is no stack, while the body runs; `directory`, which need not exist, stands for who has it."""
+    state = StackState(directory)
+    try:
+        yield take_range(state, claims=claims)
+    finally:
+        free_range(state, claims=claims)
 
 
 @contextlib.contextmanager

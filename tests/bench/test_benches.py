@@ -15,7 +15,7 @@ from bench.load import Generator
 from local.machines.debian_package import NotToBeHad
 
 REPO = Path(__file__).resolve().parents[2]
-WHOLE = ["bare front proxy", "full edge", "full edge + sidecar"]
+WHOLE = ["bare front proxy", "full edge", "full edge + sidecar", "bare edge + sidecar, mutual TLS between"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(660)]
 
@@ -35,7 +35,7 @@ def run(*words: str, seconds: float = 240) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("protocol", [[], ["--http2"]])
+@pytest.mark.parametrize("protocol", [[], ["--http2"], ["--connections", "32"]])
 def test_every_contender_of_the_data_path_answers_all_and_is_compared(protocol: list[str]) -> None:
     words = ["--starts", "1", "--rounds", "1", "--requests", "160", "--rate", "160", *protocol]
     rows = {row["name"]: row for row in run("bench.data_path", "--json", *words)["contenders"]}

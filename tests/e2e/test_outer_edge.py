@@ -1,7 +1,6 @@
 """The double proxy of the local stack: through the outer edge in another region to the mesh's own edges, and what it survives."""
 
 import re
-import socket
 import ssl
 from collections import Counter
 from pathlib import Path
@@ -10,9 +9,9 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from model.contract import ORIGIN_PORT
 from tests.e2e.driver import Stack, eventually
 from tests.e2e.sight import growth
+from tests.origin_port import said_at_origin
 
 pytestmark = pytest.mark.e2e
 
@@ -79,21 +78,6 @@ def keys_of(stack: Stack, machine: str) -> Path:
     """Where a machine keeps its certificate of the mesh."""
     (found,) = [path.parent for path in stack.state.glob(f"machines/{machine}*/**/tls/certificate.pem")]
     return found
-
-
-def said_at_origin(edge: str, keys: Path | None) -> bytes:
-    """What an edge's port for outer edges says to a client with these keys that speaks HTTP/2."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    if keys:
-        context.load_cert_chain(keys / "certificate.pem", keys / "key.pem")
-    try:
-        with context.wrap_socket(socket.create_connection((edge, ORIGIN_PORT), timeout=5)) as connection:
-            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
-            return connection.recv(4096)
-    except (ssl.SSLError, ConnectionError):
-        return b""
 
 
 def test_the_outer_edge_is_a_machine_of_its_region_with_an_address_of_its_own(stack: Stack) -> None:

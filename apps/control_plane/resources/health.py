@@ -93,15 +93,10 @@ def outliers() -> OutlierDetection:
     never ejected (that is what `always_eject_one_host` would add at 50 %): with no panic mode, three requests that
     fail in the app would close the service to everyone.
     """
-    return OutlierDetection(
+    return _ejecting(
         consecutive_5xx=UInt32Value(value=_FAILURES),
         consecutive_gateway_failure=UInt32Value(value=_GATEWAY_FAILURES),
         enforcing_consecutive_gateway_failure=UInt32Value(value=100),
-        interval=duration(_INTERVAL),
-        base_ejection_time=duration(_EJECTION),
-        max_ejection_time=duration(_LONGEST_EJECTION),
-        max_ejection_percent=UInt32Value(value=_LARGEST_EJECTED_PERCENT),
-        successful_active_health_check_uneject_host=BoolValue(value=False),
     )
 
 
@@ -111,7 +106,7 @@ def outliers_by_connection() -> OutlierDetection:
     Of a gRPC service any client can make answers count as failures: an unknown method as 501, a deadline of its own as 504.
     What an origin edge answers is a service's.
     """
-    return OutlierDetection(
+    return _ejecting(
         split_external_local_origin_errors=True,
         consecutive_local_origin_failure=UInt32Value(value=_FAILURES),
         enforcing_consecutive_local_origin_failure=UInt32Value(value=100),
@@ -119,11 +114,17 @@ def outliers_by_connection() -> OutlierDetection:
         enforcing_consecutive_5xx=UInt32Value(value=0),
         enforcing_consecutive_gateway_failure=UInt32Value(value=0),
         enforcing_success_rate=UInt32Value(value=0),
+    )
+
+
+def _ejecting(**why: UInt32Value | bool) -> OutlierDetection:
+    return OutlierDetection(
         interval=duration(_INTERVAL),
         base_ejection_time=duration(_EJECTION),
         max_ejection_time=duration(_LONGEST_EJECTION),
         max_ejection_percent=UInt32Value(value=_LARGEST_EJECTED_PERCENT),
         successful_active_health_check_uneject_host=BoolValue(value=False),
+        **why,
     )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+
+from tests.servers import moto_here
 
 
 @pytest.fixture
@@ -24,17 +25,14 @@ def machine(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def cloud(machine: dict[str, str]) -> Iterator[dict[str, str]]:
     """The same machine with an AWS endpoint in reach."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield {
-        **machine,
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_REGION": "eu-central-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }
-    server.stop()
+    with moto_here() as url:
+        yield {
+            **machine,
+            "AWS_ENDPOINT_URL": url,
+            "AWS_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from local.cloud import Cloud
+from tests.servers import moto_here
 
 RANGE = IPv4Network("127.78.0.0/16")
 
@@ -18,8 +19,7 @@ def test_every_start_begins_with_an_empty_account_and_a_stop_frees_the_port() ->
     for _ in range(2):
         cloud = Cloud("eu-central-1", RANGE)
         cloud.start()
-        connect: Any = boto3.client
-        ec2 = connect("ec2", "eu-central-1", endpoint_url=cloud.url, aws_access_key_id="local", aws_secret_access_key="local")
+        ec2 = client(cloud.url)
         assert ec2.describe_vpcs()["Vpcs"] == []
         ec2.create_vpc(CidrBlock=str(RANGE))
         address = urlsplit(cloud.url)
@@ -53,3 +53,18 @@ def test_after_a_stop_moto_is_as_it_came() -> None:
     assert not hasattr(ElasticAddress, "instance")
     assert not hasattr(AutoScalingResponse, "complete_lifecycle_action")
     assert ec2_backends["123456789012"]["eu-central-1"].vpcs
+
+
+@pytest.mark.components
+def test_a_plain_server_of_the_process_has_nothing_that_a_cloud_left() -> None:
+    cloud = Cloud("eu-central-1", RANGE)
+    cloud.start()
+    assert client(cloud.url).describe_vpcs()["Vpcs"] == []
+    cloud.stop()
+    with moto_here() as url:
+        assert [vpc["IsDefault"] for vpc in client(url).describe_vpcs()["Vpcs"]] == [True]
+
+
+def client(url: str) -> Any:
+    connect: Any = boto3.client
+    return connect("ec2", "eu-central-1", endpoint_url=url, aws_access_key_id="local", aws_secret_access_key="local")

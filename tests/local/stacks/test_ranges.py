@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stacks import RangesTaken, StackState, free_range, ranges, stack_state, take_range
+from local.stacks import RangesTaken, StackState, free_range, own_range, ranges, stack_state, take_range
 
 
 @pytest.fixture
@@ -150,3 +150,9 @@ def test_the_state_of_two_clones_and_of_two_stacks_is_apart(tmp_path: Path, monk
     assert len(roots) == 4
     assert all(root.is_relative_to(tmp_path / "envoy-mesh") and root.parent.name.endswith("-mesh") for root in roots)
     assert stack_state(one, "local", override=tmp_path / "here").root == tmp_path / "here"
+
+
+def test_what_is_no_stack_has_a_range_while_it_runs(tmp_path: Path, claims: Path) -> None:
+    with own_range(tmp_path / "bench", claims=claims) as network:
+        assert take_range(state(tmp_path, "a"), claims=claims) != network
+    assert take_range(state(tmp_path, "b"), claims=claims) == network

@@ -1,14 +1,13 @@
 """A moto server with a stack in it, clients to change it, and machines that only say whether they are ready."""
 
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from model import contract
+from tests.servers import moto_here
 
 STACK = "t"
 BUCKET = "mesh-t"
@@ -69,13 +68,7 @@ class Stack:
 
 
 @pytest.fixture
-def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     """An empty stack in a cloud of its own."""
-    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")).close()
-    yield Stack(endpoint)
-    server.stop()
+    with moto_here() as url:
+        yield Stack(url)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Network
 from typing import Any, TypeVar
 
 import psutil
@@ -227,7 +228,9 @@ def test_a_drain_is_told_before_its_action_is_completed(stack: Any, environment:
     asyncio.run(scenario())
 
 
-def test_a_launching_machine_takes_part_once_it_answers_ready(stack: Any, environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launching_machine_takes_part_once_it_answers_ready(
+    stack: Any, environment: None, loopback: IPv4Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(AutoScalingResponse, "complete_lifecycle_action", lambda _: EmptyResult(), raising=False)
     ready = threading.Event()
 
@@ -244,7 +247,7 @@ def test_a_launching_machine_takes_part_once_it_answers_ready(stack: Any, enviro
         stack.group("web", 1)
         member = autoscaling_backends[DEFAULT_ACCOUNT_ID]["eu-central-1"].autoscaling_groups["web"].instance_states[0]
         member.lifecycle_state = "Pending:Wait"
-        address = "127.20.78.4"
+        address = str(loopback[4])
         member.instance.nics[0].private_ip_address = address
         server = ThreadingHTTPServer((address, contract.METRICS_PORT), Machine)
         threading.Thread(target=server.serve_forever, daemon=True).start()

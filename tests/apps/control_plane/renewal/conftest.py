@@ -1,13 +1,13 @@
 """Route 53, S3 and SSM in a moto server."""
 
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+
+from tests.servers import moto_here
 
 BUCKET = "mesh-t"
 
@@ -32,13 +32,8 @@ class Cloud:
 
 @pytest.fixture
 def cloud() -> Iterator[Cloud]:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")).close()
-    session = boto3.Session(aws_access_key_id="t", aws_secret_access_key="t", region_name="eu-central-1")
-    clients: dict[str, Any] = {name: session.client(name, endpoint_url=endpoint) for name in ("s3", "ssm", "route53")}  # type: ignore[call-overload]
-    clients["s3"].create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-    yield Cloud(**clients)
-    server.stop()
+    with moto_here() as url:
+        session = boto3.Session(aws_access_key_id="t", aws_secret_access_key="t", region_name="eu-central-1")
+        clients: dict[str, Any] = {name: session.client(name, endpoint_url=url) for name in ("s3", "ssm", "route53")}  # type: ignore[call-overload]
+        clients["s3"].create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        yield Cloud(**clients)

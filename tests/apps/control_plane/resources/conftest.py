@@ -1,8 +1,6 @@
 """Meshes in words for the builders, and a lab: real Envoys with our resources as static config, small apps behind them."""
 
 import json
-import random
-import socket
 import socketserver
 import ssl
 import subprocess
@@ -14,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +212,7 @@ class Lab:
 
     directory: Path
     spec: MeshSpec
-    network: str
+    network: IPv4Network
     pair: Callable[..., TlsKeyPair]
     endpoints: list[Endpoint] = field(default_factory=list)
     apps: dict[str, App] = field(default_factory=dict)
@@ -226,7 +225,7 @@ class Lab:
 
     def add(self, role: Role, service: str, *, zone: str = "a", state: EndpointState = EndpointState.SERVING) -> str:
         """A machine with its app; returns its address."""
-        address = f"{self.network}.{len(self.endpoints) + 1}"
+        address = str(self.network[len(self.endpoints) + 1])
         self.endpoints.append(
             Endpoint(instance=f"i-{len(self.endpoints)}", role=role, service=service, address=address, zone=zone, state=state)
         )
@@ -357,27 +356,25 @@ def wait_until(condition: Callable[[], bool], complaint: str, seconds: float = 1
     raise AssertionError(f"{complaint} after {seconds} s")
 
 
+@pytest.fixture(scope="session")
+def networks(loopback: IPv4Network) -> Iterator[IPv4Network]:
+    """A network for each lab; of those that live at once no two have the same."""
+    return cycle(loopback.subnets(new_prefix=24))
+
+
 @pytest.fixture(scope="module")
-def lab_of(tmp_path_factory: pytest.TempPathFactory, key_pair: Callable[..., TlsKeyPair]) -> Iterator[Callable[[MeshSpec], Lab]]:
+def lab_of(
+    tmp_path_factory: pytest.TempPathFactory, networks: Iterator[IPv4Network], key_pair: Callable[..., TlsKeyPair]
+) -> Iterator[Callable[[MeshSpec], Lab]]:
     labs: list[Lab] = []
 
     def make(spec: MeshSpec) -> Lab:
-        labs.append(Lab(tmp_path_factory.mktemp("lab"), spec, free_network(), key_pair))
+        labs.append(Lab(tmp_path_factory.mktemp("lab"), spec, next(networks), key_pair))
         return labs[-1]
 
     yield make
     for lab in labs:
         lab.stop()
-
-
-def free_network() -> str:
-    """Three octets below 127 that nobody listens on."""
-    for _ in range(20):
-        network = f"127.{random.randint(100, 250)}.{random.randint(1, 250)}"
-        with socket.socket() as probe:
-            if probe.connect_ex((f"{network}.1", 9901)):
-                return network
-    raise AssertionError("no free network")
 
 
 @pytest.fixture

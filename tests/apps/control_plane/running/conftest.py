@@ -1,7 +1,6 @@
 """A mesh of processes on one host: control plane, Envoys from the real bootstrap, apps; each is ended by its own handle."""
 
 import os
-import random
 import ssl
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,6 @@ from model import contract
 from model.contract import Role
 from tests.authority import Authority
 
-RANGE = f"127.{random.randint(100, 250)}"
-"""Two octets of this test process's own; workers and clones run side by side."""
-NETWORK = f"{RANGE}.79"
-CONTROL_PLANE, EDGE, ONE, TWO = (f"{NETWORK}.{number}" for number in (10, 2, 3, 4))
 HTTPS, HTTP, APP = 8443, 8080, 8090
 DOMAIN = "t.mesh.internal"
 
@@ -42,14 +38,13 @@ class Load:
 
 
 class Host:
-    """Processes and files of one mesh."""
+    """Processes and files of one mesh, whose machines are addresses of `network`."""
 
-    edge, control_plane, one, two = EDGE, CONTROL_PLANE, ONE, TWO
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, network: IPv4Network) -> None:
+        self.directory, self.network = directory, network
+        self.edge, self.one, self.two, self.control_plane = (str(network[number]) for number in (2, 3, 4, 10))
         self.authority = Authority(DOMAIN)
-        self.console = httpx.Client(base_url=f"http://{CONTROL_PLANE}:{contract.CONSOLE_PORT}", timeout=5)
+        self.console = httpx.Client(base_url=f"http://{self.control_plane}:{contract.CONSOLE_PORT}", timeout=5)
         self._trust = ssl.create_default_context(cadata=self.authority.pem)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -74,7 +69,7 @@ class Host:
 
     def start_envoy(self, role: Role, service: str, instance: str, address: str, *, root: Path | None = None, plain: bool = False) -> None:
         """With mutual TLS to the control plane where the machine has a root with keys, unless `plain`."""
-        args = BootstrapArgs(role=role, service=service, domain=DOMAIN, control_planes=(CONTROL_PLANE,))
+        args = BootstrapArgs(role=role, service=service, domain=DOMAIN, control_planes=(self.control_plane,))
         facts = {"MESH_INSTANCE_ID": instance, "MESH_ADDRESS": address, "MESH_LOOPBACK": address, "MESH_ZONE": "local"}
         config = yaml.safe_load(render(template(args), {**facts, "MESH_ROOT": str(root or "")}, source="envoy.yaml"))
         for cluster in config["static_resources"]["clusters"]:
@@ -89,8 +84,8 @@ class Host:
         facts |= {"HOST": address, "PORT": str(APP), "MESH_EGRESS_URL": f"http://{address}:{contract.EGRESS_PORT}"}
         self.start(f"app-{instance}", [sys.executable, "-m", "apps.http_service"], **facts)
 
-    def client(self, edge: str = EDGE) -> httpx.Client:
-        return httpx.Client(base_url=f"https://{edge}:{HTTPS}", verify=self._trust, timeout=5)
+    def client(self, edge: str = "") -> httpx.Client:
+        return httpx.Client(base_url=f"https://{edge or self.edge}:{HTTPS}", verify=self._trust, timeout=5)
 
     def metrics(self) -> str:
         return self.console.get("/metrics").text
@@ -109,6 +104,17 @@ class Host:
 
     def logs(self) -> str:
         return "\n".join(f"== {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.directory.glob("*.log")))
+
+    def mesh_of(self, *prefixes: str) -> dict[str, Any]:
+        """A mesh with one service, `web`, behind these prefixes."""
+        web = {
+            "image": {"build": "apps/http_service"},
+            "port": APP,
+            "routes": [{"prefix": prefix} for prefix in prefixes],
+            "health": {"path": "/health"},
+        }
+        edge = {"https": HTTPS, "http": HTTP}
+        return {"domain": DOMAIN, "network": {"cidr": str(self.network)}, "edge": edge, "services": {"web": web}}
 
     @contextmanager
     def load(self, path: str) -> Iterator[Load]:
@@ -137,22 +143,8 @@ class Host:
             thread.join()
 
 
-def mesh_of(*prefixes: str) -> dict[str, Any]:
-    """A mesh with one service, `web`, behind these prefixes."""
-    web = {
-        "image": {"build": "apps/http_service"},
-        "port": APP,
-        "routes": [{"prefix": prefix} for prefix in prefixes],
-        "health": {"path": "/health"},
-    }
-    edge = {"https": HTTPS, "http": HTTP}
-    return {"domain": DOMAIN, "network": {"cidr": f"{RANGE}.0.0/16"}, "edge": edge, "services": {"web": web}}
-
-
 class StandaloneMesh(Host):
     """A mesh that follows two files."""
-
-    mesh_of = staticmethod(mesh_of)
 
     def write(self, name: str, data: object) -> None:
         fresh = self.directory / f".{name}"
@@ -160,32 +152,32 @@ class StandaloneMesh(Host):
         fresh.replace(self.directory / name)
 
     def write_mesh(self, *prefixes: str) -> None:
-        self.write("mesh.yaml", mesh_of(*prefixes))
+        self.write("mesh.yaml", self.mesh_of(*prefixes))
 
     def write_endpoints(self, **web: bool) -> None:
         """The service's machines by name, each with whether it is draining."""
-        places = {"one": ONE, "two": TWO}
+        places = {"one": self.one, "two": self.two}
         machines = [{"address": places[name], "id": name, "draining": draining} for name, draining in web.items()]
-        self.write("endpoints.yaml", {"edge": [{"address": EDGE}], "web": machines})
+        self.write("endpoints.yaml", {"edge": [{"address": self.edge}], "web": machines})
 
     def start_standalone(self) -> None:
         words = [f"--mesh={self.directory}/mesh.yaml", f"--endpoints={self.directory}/endpoints.yaml", f"--edge-tls={self.directory}"]
-        self.start_control_plane(f"--address={CONTROL_PLANE}", *words)
+        self.start_control_plane(f"--address={self.control_plane}", *words)
 
 
 @pytest.fixture
-def mesh(tmp_path: Path) -> Iterator[StandaloneMesh]:
+def mesh(tmp_path: Path, loopback: IPv4Network) -> Iterator[StandaloneMesh]:
     """A running standalone mesh: an edge, and two machines of `web` of which `one` takes part."""
-    mesh = StandaloneMesh(tmp_path)
-    chain, key = mesh.authority.issue_for_address(EDGE)
+    mesh = StandaloneMesh(tmp_path, loopback)
+    chain, key = mesh.authority.issue_for_address(mesh.edge)
     (tmp_path / "certificate.pem").write_text(chain)
     (tmp_path / "key.pem").write_text(key)
     mesh.write_mesh("/web")
     mesh.write_endpoints(one=False)
     try:
         mesh.start_standalone()
-        mesh.start_envoy(Role.EDGE, "edge", "edge-1", EDGE)
-        for instance, address in (("one", ONE), ("two", TWO)):
+        mesh.start_envoy(Role.EDGE, "edge", "edge-1", mesh.edge)
+        for instance, address in (("one", mesh.one), ("two", mesh.two)):
             mesh.start_app(instance, address)
             mesh.start_envoy(Role.SERVICE, "web", instance, address)
         with mesh.client() as client:
@@ -196,9 +188,9 @@ def mesh(tmp_path: Path) -> Iterator[StandaloneMesh]:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
+def host(tmp_path: Path, loopback: IPv4Network) -> Iterator[Host]:
     """A host on which nothing runs yet."""
-    host = Host(tmp_path)
+    host = Host(tmp_path, loopback)
     try:
         yield host
     finally:
@@ -206,6 +198,6 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 
 @pytest.fixture
-def document() -> Callable[..., dict[str, Any]]:
+def document(host: Host) -> Callable[..., dict[str, Any]]:
     """Makes a mesh document whose service is behind the given prefixes."""
-    return lambda *prefixes: {"schema": contract.DOCUMENT_SCHEMA, "stack": "t", "mesh": mesh_of(*prefixes)}
+    return lambda *prefixes: {"schema": contract.DOCUMENT_SCHEMA, "stack": "t", "mesh": host.mesh_of(*prefixes)}

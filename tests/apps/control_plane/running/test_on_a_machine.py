@@ -14,10 +14,10 @@ import httpx
 import psutil
 import pytest
 from cryptography import x509
-from moto.server import ThreadedMotoServer
 
 from model import contract
 from model.contract import Role
+from tests.servers import moto_here
 
 pytestmark = [pytest.mark.envoy, pytest.mark.components]
 REGION, BUCKET = "eu-central-1", "mesh-t"
@@ -57,14 +57,9 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch, document: Callable[..., dict[str, Any]]) -> Iterator[Cloud]:
-    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    address, port = server.get_host_and_port()
-    httpx.post(f"http://{address}:{port}/moto-api/reset")
-    yield Cloud(f"http://{address}:{port}", document("/")["mesh"]["network"]["cidr"])
-    server.stop()
+def cloud(document: Callable[..., dict[str, Any]]) -> Iterator[Cloud]:
+    with moto_here() as url:
+        yield Cloud(url, document("/")["mesh"]["network"]["cidr"])
 
 
 @pytest.fixture

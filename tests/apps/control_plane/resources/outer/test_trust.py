@@ -1,7 +1,5 @@
 """Who is believed between an outer edge and the mesh's own, and what each says of the client."""
 
-import socket
-import ssl
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,9 @@ from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 
 from apps.control_plane.resources.protos import pack
-from model.contract import ORIGIN_PORT, Role
+from model.contract import Role
 from tests.authority import Authority
+from tests.origin_port import said_at_origin
 
 pytestmark = pytest.mark.envoy
 
@@ -113,20 +112,20 @@ def test_a_limit_by_client_counts_clients_not_outer_edges_and_once(double: Any, 
         assert other.get("/limited").status_code == 200
 
 
-def test_nothing_is_answered_on_the_origins_port_without_a_certificate_of_an_outer_edge(double: Any) -> None:
+def test_nothing_is_answered_on_the_origins_port_without_a_certificate_of_an_outer_edge(double: Any, tmp_path: Path) -> None:
     """Acceptance 87, 88, 89: no certificate, one of the mesh that is no outer edge's, and an outer edge's of another CA."""
     lab, edge = double.lab, double.edges[0]
     attempts = {
         "fail_verify_no_cert": None,
-        "fail_verify_san": lab.authority.issue_for_machine(Role.SERVICE, "web"),
-        "fail_verify_error": Authority().issue_for_machine(Role.OUTER_EDGE, REGION),
+        "fail_verify_san": lab.authority.write_identity(tmp_path / "other", Role.SERVICE, "web"),
+        "fail_verify_error": Authority().write_identity(tmp_path / "foreign", Role.OUTER_EDGE, REGION),
     }
-    for cause, pair in attempts.items():
+    for cause, keys in attempts.items():
         before = {name: double.count(f"listener.edge-origin.ssl.{name}", edge) for name in CAUSES}
-        assert asked_directly(edge, lab.directory, pair) == b""
+        assert said_at_origin(edge, keys) == b""
         after = {name: double.count(f"listener.edge-origin.ssl.{name}", edge) for name in CAUSES}
         assert after == before | {cause: before[cause] + 1}
-    allowed = asked_directly(edge, lab.directory, lab.authority.issue_for_machine(Role.OUTER_EDGE, REGION))
+    allowed = said_at_origin(edge, lab.authority.write_identity(tmp_path / "outer", Role.OUTER_EDGE, REGION))
     assert allowed.startswith(b"\x00\x00"), "an outer edge's own gets HTTP/2 settings"
 
 
@@ -159,23 +158,6 @@ def test_an_outer_edge_without_the_right_certificate_answers_503_by_itself_and_i
 def client_sees(double: Any, number: int) -> Any:
     with double.client(number) as client:
         return client.get("/web").json()["via"]
-
-
-def asked_directly(edge: str, directory: Path, pair: tuple[str, str] | None) -> bytes:
-    """What the origin's port says to a client that speaks HTTP/2 with these keys."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    if pair:
-        for name, text in zip(("certificate", "key"), pair, strict=True):
-            (directory / f"attempt-{name}.pem").write_text(text)
-        context.load_cert_chain(directory / "attempt-certificate.pem", directory / "attempt-key.pem")
-    try:
-        with context.wrap_socket(socket.create_connection((edge, ORIGIN_PORT), timeout=5)) as tls:
-            tls.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
-            return tls.recv(4096)
-    except (ssl.SSLError, ConnectionError):
-        return b""
 
 
 def without_certificate(config: Bootstrap) -> None:

@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import h2.config
@@ -17,9 +18,19 @@ import h2.connection
 import h2.events
 import pytest
 
+from apps.control_plane.resources import http
+from model.contract import Role
+
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 GOAWAY = 7
 GOING_AWAY = 1001
+HTTPS, PORT = 8443, 9080
+AUTH = {"issuer": "https://login.example.com", "jwks": "http://127.0.0.1:1/keys", "audiences": ["mesh"]}
+ROUTES: list[dict[str, Any]] = [
+    {"prefix": "/open", "websocket": True, "timeout": "500ms"},
+    {"prefix": "/plain"},
+    {"prefix": "/guarded", "websocket": True, "auth": "jwt"},
+]
 
 
 class Frames:
@@ -135,7 +146,7 @@ class Upgrade:
         edge = lab.endpoints[0].address
         context = ssl.create_default_context(cafile=str(lab.directory / "ca.pem"))
         context.set_alpn_protocols(["http/1.1"])
-        self.socket = context.wrap_socket(socket.create_connection((edge, 8443), timeout=5), server_hostname=edge)
+        self.socket = context.wrap_socket(socket.create_connection((edge, HTTPS), timeout=5), server_hostname=edge)
         key = base64.b64encode(os.urandom(16)).decode()
         self.accept = accept_of(key)
         sent = {"host": edge, "connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13", "sec-websocket-key": key}
@@ -167,7 +178,7 @@ class Connect:
         edge = lab.endpoints[0].address
         context = ssl.create_default_context(cafile=str(lab.directory / "ca.pem"))
         context.set_alpn_protocols(["h2"])
-        self.socket = context.wrap_socket(socket.create_connection((edge, 8443), timeout=5), server_hostname=edge)
+        self.socket = context.wrap_socket(socket.create_connection((edge, HTTPS), timeout=5), server_hostname=edge)
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self._h2.initiate_connection()
         self._data, self._ended, self.headers = [b""], False, dict[str, str]()
@@ -229,9 +240,28 @@ class Connect:
         self.socket.close()
 
 
-@pytest.fixture(scope="session")
-def serve_echo() -> Callable[[str, int], EchoApp]:
-    return EchoApp
+@pytest.fixture(scope="module")
+def echo_lab(spec_of: Any, lab_of: Any) -> Callable[..., Any]:
+    """Makes a lab of machines (role, service) and, as the last, the echo app's; the first is where clients connect.
+
+    Time limits of plain requests are a second here, so that a connection outlives them within a test.
+    """
+
+    def make(*proxies: tuple[Role, str], **edge: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(http, "_REQUEST_TIMEOUT", timedelta(seconds=1))
+            patch.setattr(http, "_STREAM_IDLE_TIMEOUT", timedelta(seconds=1))
+            web = {"port": PORT, "health": {"path": "/health"}, "routes": ROUTES}
+            lab = lab_of(spec_of(edge={"https": HTTPS, "http": 8080, "auth": AUTH, **edge}, web=web))
+            for role, service in proxies:
+                lab.add(role, service)
+            address = lab.add(Role.SERVICE, "web")
+            lab.apps[address].close()
+            lab.apps[address] = EchoApp(address, PORT)
+            lab.start()
+        return lab
+
+    return make
 
 
 @pytest.fixture(params=[Upgrade, Connect], ids=["HTTP/1.1", "HTTP/2"])

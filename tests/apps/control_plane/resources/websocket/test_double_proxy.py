@@ -3,41 +3,22 @@
 import struct
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from apps.control_plane.resources import http
 from model.contract import Role
 
 pytestmark = pytest.mark.envoy
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
-AUTH = {"issuer": "https://login.example.com", "jwks": "http://127.0.0.1:1/keys", "audiences": ["mesh"]}
 OUTER = [{"region": "us-east-1", "cidr": "10.30.0.0/16", "ami": "ami-0123456789abcdef0"}]
-ROUTES: list[dict[str, Any]] = [
-    {"prefix": "/open", "websocket": True, "timeout": "500ms"},
-    {"prefix": "/plain"},
-    {"prefix": "/guarded", "websocket": True, "auth": "jwt"},
-]
 
 
 @pytest.fixture(scope="module")
-def lab(spec_of: Any, lab_of: Any, serve_echo: Any) -> Any:
-    """The first machine, to which clients connect, is the outer edge; plain requests have a second at the two edges."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(http, "_REQUEST_TIMEOUT", timedelta(seconds=1))
-        patch.setattr(http, "_STREAM_IDLE_TIMEOUT", timedelta(seconds=1))
-        web = {"port": 9080, "health": {"path": "/health"}, "routes": ROUTES}
-        lab = lab_of(spec_of(edge={"https": 8443, "http": 8080, "auth": AUTH, "outer": OUTER}, web=web))
-        lab.add(Role.OUTER_EDGE, "us-east-1")
-        lab.add(Role.EDGE, "edge")
-        address = lab.add(Role.SERVICE, "web")
-        lab.apps[address].close()
-        lab.apps[address] = serve_echo(address, 9080)
-        lab.start()
-    return lab
+def lab(echo_lab: Any) -> Any:
+    """Clients connect to the outer edge; plain requests have a second at the two edges."""
+    return echo_lab((Role.OUTER_EDGE, "us-east-1"), (Role.EDGE, "edge"), outer=OUTER)
 
 
 @pytest.fixture

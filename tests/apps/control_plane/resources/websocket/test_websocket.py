@@ -5,7 +5,6 @@ import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ import pytest
 from apps.control_plane import type_urls
 from apps.control_plane.build import resources_for
 from apps.control_plane.model import World
-from apps.control_plane.resources import http
 from model.contract import Role
 
 envoy = pytest.mark.envoy
@@ -21,27 +19,11 @@ envoy = pytest.mark.envoy
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 GOING_AWAY = 1001
 HTTP = {"port": 9080, "health": {"path": "/health"}}
-AUTH = {"issuer": "https://login.example.com", "jwks": "http://127.0.0.1:1/keys", "audiences": ["mesh"]}
-ROUTES: list[dict[str, Any]] = [
-    {"prefix": "/open", "websocket": True, "timeout": "500ms"},
-    {"prefix": "/plain"},
-    {"prefix": "/guarded", "websocket": True, "auth": "jwt"},
-]
 
 
 @pytest.fixture(scope="module")
-def lab(spec_of: Any, lab_of: Any, serve_echo: Any) -> Iterator[Any]:
-    """Time limits of plain requests are a second here, so that a connection outlives them within a test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(http, "_REQUEST_TIMEOUT", timedelta(seconds=1))
-        patch.setattr(http, "_STREAM_IDLE_TIMEOUT", timedelta(seconds=1))
-        lab = lab_of(spec_of(edge={"https": 8443, "http": 8080, "auth": AUTH}, web=HTTP | {"routes": ROUTES}))
-        lab.add(Role.EDGE, "edge")
-        address = lab.add(Role.SERVICE, "web")
-        lab.apps[address].close()
-        lab.apps[address] = serve_echo(address, 9080)
-        lab.start()
-        yield lab
+def lab(echo_lab: Any) -> Any:
+    return echo_lab((Role.EDGE, "edge"))
 
 
 @pytest.fixture
