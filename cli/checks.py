@@ -98,7 +98,7 @@ def _run(tier: Tier) -> Result:
     sys.stdout.flush()
     with tempfile.TemporaryDirectory(prefix="envoy-mesh-test-") as directory:
         report = Path(directory) / "report.xml"
-        words = ["-m", "pytest", "-m", tier.marker, f"--junitxml={report}", "-q", "-p", "no:cacheprovider"]
+        words = ["-m", "pytest", "-m", tier.marker, f"--junitxml={report}", "-q", "-p", "no:cacheprovider", "--durations=12"]
         if tier.workers:
             # By file, so that what the tests of one share is started once.
             words += ["-n", str(min(tier.workers, os.cpu_count() or 1)), "--dist", "loadfile"]
