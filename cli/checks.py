@@ -34,7 +34,7 @@ class Tier:
 
 TIERS = (
     Tier(name="unit", marker="not components and not envoy and not e2e and not slow", workers=2),
-    Tier(name="components", marker="components and not slow and not e2e", workers=2),
+    Tier(name="components", marker="components and not envoy and not slow and not e2e", workers=2),
     Tier(name="envoy", marker="envoy and not slow and not e2e", workers=2),
     Tier(name="e2e", marker="e2e and not slow", workers=0),
 )

@@ -1,8 +1,13 @@
-"""What `./mesh test` makes of pytest's report."""
+"""Which tests `./mesh test` runs, and what it makes of pytest's report."""
 
 import xml.etree.ElementTree as ElementTree
+from itertools import chain, combinations
 
-from cli.checks import read_report
+import pytest
+
+from cli.checks import SLOW, TIERS, read_report
+
+MARKS = ("components", "envoy", "e2e", "slow")
 
 
 def report(*cases: str) -> ElementTree.Element:
@@ -43,3 +48,9 @@ def test_any_other_skip_makes_the_run_fail_and_is_named() -> None:
 
 def test_a_pytest_that_dies_after_its_tests_has_not_passed() -> None:
     assert read_report(report(PASSED), 3).complaints == ("pytest ended with 3",)
+
+
+@pytest.mark.parametrize("marks", chain.from_iterable(combinations(MARKS, size) for size in range(5)))
+def test_every_test_runs_in_one_tier_and_in_one_only(marks: tuple[str, ...]) -> None:
+    tiers = [tier.name for tier in (*TIERS, SLOW) if eval(tier.marker, {name: name in marks for name in MARKS})]
+    assert len(tiers) == 1
