@@ -13,9 +13,10 @@ import httpx
 from bench import front_proxy, sidecar, without
 from bench.contenders import BARE, Contender
 from bench.envoys import Envoy, Envoys, wait_until
-from bench.keys import Authority, Issuer
-from bench.small_mesh import APP_PORT, HTTP, HTTPS, SERVICE, Change, SmallMesh
+from bench.keys import Issuer
+from bench.small_mesh import APP_PORT, DOMAIN, HTTP, HTTPS, SERVICE, Change, SmallMesh
 from model.contract import INGRESS_PORT, Role
+from tests.authority import Authority
 
 PREFIX = "/orders"
 ASKED = f"{PREFIX}/42"
@@ -38,7 +39,7 @@ class Entry:
 @asynccontextmanager
 async def field_of(directory: Path, contenders: list[Contender], issuer: Issuer, network: IPv4Network) -> AsyncIterator[list[Entry]]:
     """Starts the bare front proxy and the contenders, each in a /24 of `network` (a /16); yields when all answer 200."""
-    authority, token = Authority(), issuer.token()
+    authority, token = Authority(DOMAIN), issuer.token()
     app, front = _app(network), str(network[2])
     _, *pieces = network.subnets(new_prefix=24)
     meshes = [SmallMesh(pieces[number], directory / str(number), authority) for number in range(len(contenders))]

@@ -11,16 +11,16 @@ import yaml
 from apps.agent.render import render
 from apps.control_plane.authorization import by_certificate
 from apps.control_plane.build import Builder, Resources
-from apps.control_plane.model import Endpoint, EndpointState, World
+from apps.control_plane.model import Endpoint, EndpointState, TlsKeyPair, World
 from apps.control_plane.node import Node
 from apps.control_plane.server import AdsServer
 from apps.control_plane.snapshot import Snapshot
 from apps.control_plane.tls import ServerTls
 from bench.envoys import Envoy, Envoys
-from bench.keys import Authority
 from envoy_configs.bootstrap import BootstrapArgs, template
-from model.contract import RUN_DIR, XDS_PORT, Role, spiffe_id
+from model.contract import RUN_DIR, XDS_PORT, Role
 from model.read import read_mesh
+from tests.authority import Authority
 
 DOMAIN = "bench.mesh.internal"
 SERVICE = "web"
@@ -49,8 +49,8 @@ class SmallMesh:
             Endpoint(instance=f"i-{service}", role=role, service=service, address=address, zone=ZONE, state=EndpointState.SERVING)
             for role, service, address in machines
         )
-        pair = self._authority.for_address(self.edge)
-        world = World(spec=read_mesh(data, local=True), stack="bench", endpoints=endpoints, edge_tls=pair)
+        chain, key = self._authority.issue_for_address(self.edge)
+        world = World(spec=read_mesh(data, local=True), stack="bench", endpoints=endpoints, edge_tls=TlsKeyPair(chain=chain, key=key))
         keys = _keys_below(self._root(Role.CONTROL_PLANE, Role.CONTROL_PLANE))
         tls = ServerTls(ca=keys / "ca.pem", certificate=keys / "certificate.pem", key=keys / "key.pem")
         await self._server.start(self._control_plane, XDS_PORT, tls, _Source(world, changes), by_certificate(DOMAIN))
@@ -78,7 +78,7 @@ class SmallMesh:
         """What stands for a machine's file system, with its keys where the agent puts them."""
         root = self._directory / service
         if not root.exists():
-            self._authority.write_identity(spiffe_id(DOMAIN, role, service), _keys_below(root))
+            self._authority.write_identity(root, role, service)
         return root
 
 

@@ -22,12 +22,12 @@ from rich.console import Console
 
 from bench import command, front_proxy
 from bench.envoys import Envoy, Envoys, NotReady, wait_until
-from bench.keys import Authority
 from bench.load import Generator, LoadFailed
-from bench.small_mesh import APP_PORT, HTTP, HTTPS, SERVICE, SmallMesh
+from bench.small_mesh import APP_PORT, DOMAIN, HTTP, HTTPS, SERVICE, SmallMesh
 from local.machines.debian_package import NotToBeHad
 from local.stacks import RangesTaken, own_range
 from model.contract import EGRESS_PORT, INGRESS_PORT, METRICS_PORT
+from tests.authority import Authority
 
 REQUESTS = 1000
 LOOK_SECONDS = 0.002
@@ -67,7 +67,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         own_range(Path(directory) / "range") as network,
         Envoys(Path(directory)) as envoys,
     ):
-        mesh = SmallMesh(next(network.subnets(new_prefix=24)), Path(directory) / "mesh", Authority())
+        mesh = SmallMesh(next(network.subnets(new_prefix=24)), Path(directory) / "mesh", Authority(DOMAIN))
         envoys.start("app", front_proxy.upstream([(mesh.service, APP_PORT)], "{}"))
         await mesh.serve(PARTS, {})
         try:
