@@ -16,7 +16,8 @@ from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 
 from apps.control_plane.server import AdsServer
 from bench.xds_world import World
-from local.machines.debian_package import NotToBeHad, cache_directory
+from local.machines.debian_package import NotToBeHad
+from local.tool_cache import cache_directory
 
 HOST = "127.0.0.1"
 SOURCES = Path(__file__).parent / "go_control_plane"

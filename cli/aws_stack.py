@@ -13,9 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.exits import Exit, Stop
 from cli.pulumi_cli import find_pulumi
-from cli.session import REPO, cache_directory
+from cli.session import REPO
 from cli.workspace import LOCAL_KEY, StackFile, read_stack_file
 from local.supervisor.client import MachineView
+from local.tool_cache import cache_directory
 from model.contract import TAG_ADDRESS, TAG_ROLE, TAG_SERVICE, TAG_STACK
 from model.problems import ConfigError
 from model.read import read_mesh

@@ -17,8 +17,9 @@ from pathlib import Path
 from cli.console import line
 from cli.exits import Exit, Stop
 from cli.pulumi_cli import find_pulumi
-from cli.session import REPO, cache_directory
+from cli.session import REPO
 from local.machines import debian_package, prometheus
+from local.tool_cache import cache_directory
 
 OPTIONAL = "optional:"
 

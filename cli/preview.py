@@ -16,9 +16,10 @@ from cli.events import Watch
 from cli.progress import Step
 from cli.provider import provider
 from cli.pulumi_cli import find_pulumi
-from cli.session import REPO, Session, cache_directory
+from cli.session import REPO, Session
 from cli.workspace import StackFile, lay_out, localized, read_stack_file
 from local.supervisor.client import SupervisorClient, connect
+from local.tool_cache import cache_directory
 
 SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "replace": "[magenta]±[/]", "delete": "[red]-[/]"}
 

@@ -19,12 +19,6 @@ REPO = Path(__file__).resolve().parent.parent
 PAUSE_SECONDS = 0.05
 
 
-def cache_directory() -> Path:
-    """Where tools are kept, as the launcher says; the same default without it."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("ENVOY_MESH_CACHE") or home / "envoy-mesh")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """One stack of this clone."""

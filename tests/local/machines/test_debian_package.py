@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from local.machines import debian_package
 from local.machines.debian_package import NotToBeHad, libraries, unpacked
+from local.tool_cache import CACHE_VARIABLE
 
 UNPACKS = '/bin/mkdir -p usr/bin; : > "usr/bin/$(/usr/bin/basename "$2" .deb)"'
 """A dpkg whose packages hold one program of the same name."""
@@ -30,7 +30,7 @@ class Tools:
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
     tools = Tools(tmp_path)
     monkeypatch.setenv("PATH", str(tools.path))
-    monkeypatch.setenv(debian_package.CACHE_VARIABLE, str(tools.cache))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tools.cache))
     return tools
 
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from local.machines import debian_package, prometheus
+from local.machines import prometheus
+from local.tool_cache import CACHE_VARIABLE
 
 
 @pytest.fixture(autouse=True)
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The binary in a cache of our own, and a PATH without one."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setenv(debian_package.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     return program(tmp_path / "cache/prometheus/usr/bin/prometheus")
 
 

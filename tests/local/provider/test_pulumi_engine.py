@@ -16,6 +16,7 @@ import psutil
 import pytest
 from pulumi import automation as auto
 
+from local.tool_cache import cache_directory
 from tests.local.provider.small_mesh import REGION, RESOURCES, open_stack, small_mesh
 
 pytestmark = pytest.mark.components
@@ -51,7 +52,7 @@ def _pulumi_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CLI on PATH, else the one that `./mesh` keeps in its cache."""
     if shutil.which("pulumi"):
         return
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "envoy-mesh" / "pulumi"
+    cache = cache_directory() / "pulumi"
     made = sorted(cache.glob("*/pulumi"))
     if not made:
         pytest.skip(f"no Pulumi CLI on PATH nor below {cache}; ./mesh makes it on its first run")
