@@ -12,6 +12,7 @@ from model import contract
 from model.contract import Role, spiffe_id
 
 PEM = serialization.Encoding.PEM
+LIFE = timedelta(hours=1)
 
 
 class Authority:
@@ -24,11 +25,11 @@ class Authority:
         builder = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(PEM).decode()
 
-    def issue(self, *names: x509.GeneralName) -> tuple[str, str]:
-        """Certificate and key, PEM."""
+    def issue(self, *names: x509.GeneralName, left: timedelta = LIFE) -> tuple[str, str]:
+        """Certificate and key, PEM; `left` is how long it is good from now, negative for one that has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "machine")])
-        builder = self._builder(subject, key).add_extension(x509.SubjectAlternativeName(names), critical=False)
+        builder = self._builder(subject, key, left=left).add_extension(x509.SubjectAlternativeName(names), critical=False)
         secret = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         return builder.sign(self._key, hashes.SHA256()).public_bytes(PEM).decode(), secret.decode()
 
@@ -49,7 +50,7 @@ class Authority:
             (directory / f"{name}.pem").write_text(text)
         return directory
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, left: timedelta = LIFE) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
@@ -57,6 +58,6 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
+            .not_valid_before(now - LIFE)
+            .not_valid_after(now + left)
         )

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from prometheus_client import CollectorRegistry, generate_latest
 
 from apps.control_plane.tls import ServerTls
 from apps.control_plane.type_urls import CLUSTER, ENDPOINT
+from tests.authority import LIFE, Authority
 
 PATIENCE = 5.0
+AUTHORITY, STRANGER = Authority(), Authority()
+SPIFFE = "spiffe://dev.mesh.internal/service/service-1"
 
 
 class Pair(NamedTuple):
@@ -27,44 +27,12 @@ class Pair(NamedTuple):
     key: bytes
 
 
-class Authority:
-    """A mesh CA for a test."""
-
-    def __init__(self, name: str) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._certificate = self._build(self._name, self._key).add_extension(x509.BasicConstraints(True, None), critical=True)
-        self.pem = self._certificate.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    def _build(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, left: datetime.timedelta = datetime.timedelta(hours=1)
-    ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + left)
-        )
-
-    def issue(self, *names: str, left: datetime.timedelta = datetime.timedelta(hours=1)) -> Pair:
-        key = ec.generate_private_key(ec.SECP256R1())
-        alternatives = [x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name) for name in names]
-        certificate = (
-            self._build(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")]), key, left=left)
-            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        return Pair(certificate.public_bytes(serialization.Encoding.PEM), pem)
+def issued(*names: str, by: Authority = AUTHORITY, left: datetime.timedelta = LIFE) -> Pair:
+    alternatives = [x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name) for name in names]
+    return Pair(*(text.encode() for text in by.issue(*alternatives, left=left)))
 
 
-AUTHORITY, STRANGER = Authority("mesh"), Authority("stranger")
-SPIFFE = "spiffe://dev.mesh.internal/service/service-1"
-EXPIRED = AUTHORITY.issue(SPIFFE, left=-datetime.timedelta(minutes=1))
+EXPIRED = issued(SPIFFE, left=-datetime.timedelta(minutes=1))
 
 
 def by_role(node: Any, identity: str | None) -> str | None:
@@ -74,8 +42,8 @@ def by_role(node: Any, identity: str | None) -> str | None:
 
 @pytest.fixture
 def secured(serve: Callable[..., Any], make: Any, tmp_path: Path) -> Any:
-    pair = AUTHORITY.issue("localhost", "spiffe://dev.mesh.internal/control-plane/control-plane")
-    for name, content in (("ca", AUTHORITY.pem), ("certificate", pair.certificate), ("key", pair.key)):
+    pair = issued("localhost", "spiffe://dev.mesh.internal/control-plane/control-plane")
+    for name, content in (("ca", AUTHORITY.pem.encode()), ("certificate", pair.certificate), ("key", pair.key)):
         (tmp_path / name).write_bytes(content)
     tls = ServerTls(ca=tmp_path / "ca", certificate=tmp_path / "certificate", key=tmp_path / "key")
     served = serve(tls=tls, authorize=by_role)
@@ -85,13 +53,13 @@ def secured(serve: Callable[..., Any], make: Any, tmp_path: Path) -> Any:
 
 def channel_to(served: Any, pair: Pair | None) -> grpc.Channel:
     key, certificate = (pair.key, pair.certificate) if pair else (None, None)
-    credentials = grpc.ssl_channel_credentials(AUTHORITY.pem, key, certificate)
+    credentials = grpc.ssl_channel_credentials(AUTHORITY.pem.encode(), key, certificate)
     options = [("grpc.ssl_target_name_override", "localhost"), ("grpc.use_local_subchannel_pool", 1)]
     return grpc.secure_channel(f"127.0.0.1:{served.port}", credentials, options=options)
 
 
 def test_a_certificate_of_the_node_s_role_and_service_is_served(secured: Any, connect: Any) -> None:
-    stream = connect(secured, delta=True, channel=channel_to(secured, AUTHORITY.issue(SPIFFE)))
+    stream = connect(secured, delta=True, channel=channel_to(secured, issued(SPIFFE)))
     stream.ask(CLUSTER)
     assert len(stream.answer().resources) == 2
 
@@ -107,7 +75,7 @@ def test_a_certificate_of_the_node_s_role_and_service_is_served(secured: Any, co
     ids=["another service's", "another role's", "none", "two"],
 )
 def test_a_certificate_with_another_identity_is_denied_and_counted(secured: Any, connect: Any, names: tuple[str, ...]) -> None:
-    stream = connect(secured, delta=True, channel=channel_to(secured, AUTHORITY.issue(*names)))
+    stream = connect(secured, delta=True, channel=channel_to(secured, issued(*names)))
     stream.ask(CLUSTER)
     with pytest.raises(grpc.RpcError) as caught:
         stream.answer()
@@ -117,7 +85,7 @@ def test_a_certificate_with_another_identity_is_denied_and_counted(secured: Any,
     assert secured.watched() == 0
 
 
-@pytest.mark.parametrize("pair", [None, STRANGER.issue(SPIFFE), EXPIRED], ids=["no certificate", "another CA", "expired"])
+@pytest.mark.parametrize("pair", [None, issued(SPIFFE, by=STRANGER), EXPIRED], ids=["no certificate", "another CA", "expired"])
 def test_a_client_without_a_valid_certificate_of_our_ca_is_not_connected_but_counted(secured: Any, connect: Any, pair: Pair | None) -> None:
     stream = connect(secured, delta=True, channel=channel_to(secured, pair))
     stream.ask(CLUSTER)
