@@ -147,7 +147,7 @@ class Engine:
     def _environment(self, provider: Attached | None) -> Mapping[str, str]:
         return {
             "PULUMI_HOME": str(self.state / "pulumi-home"),
-            "PULUMI_BACKEND_URL": f"file://{self.state / 'pulumi'}",
+            "PULUMI_BACKEND_URL": backend_url(self.state / "pulumi"),
             "PULUMI_CONFIG_PASSPHRASE": "",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             # From the second run on the engine would download each attached plugin that the state names.
@@ -157,6 +157,15 @@ class Engine:
 
     def _write(self, line: str) -> None:
         self.log.write(line + "\n")
+
+
+def backend_url(directory: Path) -> str:
+    """Pulumi's state in a directory that must exist, each file renamed into place whole.
+
+    By default a file `.attrs`, not so written, stands beside each; where a kill has cut one, Pulumi says only "EOF" from then on
+    (gocloud.dev/blob/fileblob, `metadata`).
+    """
+    return f"file://{directory}?metadata=skip"
 
 
 def forget(state: Path) -> None:

@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from cli.aws_stack import AwsStack, machine_health
+from cli.engine import backend_url
 from cli.exits import Stop
 from local.cloud import Cloud
 from local.isolation import cloud_environment
@@ -83,7 +84,7 @@ def test_the_callers_settings_hold_only_inside(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_backend_without_the_stack_is_told_with_what_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {**os.environ, "PULUMI_BACKEND_URL": f"file://{tmp_path}", "PULUMI_CONFIG_PASSPHRASE": "", "PULUMI_HOME": str(tmp_path)}
+    settings = {**os.environ, "PULUMI_BACKEND_URL": backend_url(tmp_path), "PULUMI_CONFIG_PASSPHRASE": "", "PULUMI_HOME": str(tmp_path)}
     with pytest.raises(Stop) as stopped, AwsStack.open("dev", settings) as aws:
         aws.outputs()
     assert "pulumi up -s dev" in stopped.value.message

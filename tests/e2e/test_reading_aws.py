@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from cli.engine import backend_url
 from tests.e2e.driver import UP_SECONDS, Stack
 
 pytestmark = pytest.mark.e2e
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.e2e
 def read(stack: Stack, *words: str) -> str:
     """`./mesh … --aws` with what `./mesh env` prints as the caller's AWS settings."""
     lines = [line.removeprefix("export ").split("=", 1) for line in stack.mesh("env").stdout.splitlines() if line.startswith("export")]
-    login = {"PULUMI_BACKEND_URL": f"file://{stack.state / 'pulumi'}", "PULUMI_CONFIG_PASSPHRASE": ""}
+    login = {"PULUMI_BACKEND_URL": backend_url(stack.state / "pulumi"), "PULUMI_CONFIG_PASSPHRASE": ""}
     done = subprocess.run(
         [str(stack.clone / "mesh"), *words, "--aws", "--stack", "local"],
         cwd=stack.clone,

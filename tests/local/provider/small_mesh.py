@@ -9,6 +9,7 @@ import pulumi_random as random
 import pulumi_tls as tls
 from pulumi import automation as auto
 
+from cli.engine import backend_url
 from tests.local.provider.world import TRUST
 
 REGION = "eu-central-1"
@@ -23,7 +24,7 @@ def open_stack(program: Callable[[], None], port: str, directory: Path, name: st
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_DEBUG_PROVIDERS": f"aws:{port},tls:{port},random:{port}",
     }
-    project = auto.ProjectSettings(name=name, runtime="python", backend=auto.ProjectBackend(url=f"file://{directory}"))
+    project = auto.ProjectSettings(name=name, runtime="python", backend=auto.ProjectBackend(url=backend_url(directory)))
     options = auto.LocalWorkspaceOptions(
         project_settings=project,
         secrets_provider="passphrase",

@@ -107,6 +107,7 @@ def test_what_a_killed_engine_left_is_adopted_by_the_next_up(moto_url: str, tmp_
         _up_and_kill_the_engine(ec2, before, port, tmp_path)
     left = {vpc["VpcId"] for vpc in ec2.describe_vpcs()["Vpcs"]} - before
     assert len(left) == 1
+    assert not list(tmp_path.rglob("*.attrs")), "a file that the kill may have cut, and that stops every later command"
     with plugin(moto_url, tmp_path) as port:
         stack = open_stack(small_mesh("t3.micro", "{}"), port, tmp_path, "killed")
         stack.cancel()
