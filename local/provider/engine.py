@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from local.provider.clients import Clients, is_missing
 from local.provider.diff import Change, changes
@@ -18,6 +18,7 @@ DEFAULTS = "__defaults"
 """Input that names the inputs which the provider chose itself, as the real provider's bridge notes them."""
 
 Invoke = Callable[[Call], Properties]
+Answer = TypeVar("Answer")
 
 
 class ProviderError(Exception):
@@ -107,12 +108,7 @@ class Engine:
         self._note(urn, resource_id)
         if row.read is None:
             return state or None
-        try:
-            live = row.read(self._call(urn, inputs or state, resource_id=resource_id, state=state))
-        except Exception as error:
-            if is_missing(error):
-                return None
-            raise
+        live = _unless_missing(row.read, self._call(urn, inputs or state, resource_id=resource_id, state=state))
         return None if live is None else {**state, **self._shown(urn, inputs), **live}
 
     def update(
@@ -147,17 +143,12 @@ class Engine:
         return self._invokes[token](self._call("", arguments))
 
     def _delete(self, row: Row, call: Call) -> None:
-        if row.delete is None:
-            return
-        try:
-            row.delete(call)
-        except Exception as error:
-            if not is_missing(error):
-                raise
+        if row.delete is not None:
+            _unless_missing(row.delete, call)
 
     def _adopted(self, row: Row, call: Call) -> str | None:
         """The id of a live resource that an engine which was killed made for this URN and could not write down."""
-        for found in row.find(call) if row.find else []:
+        for found in (_unless_missing(row.find, call) if row.find else None) or []:
             if found.id in self._known[call.urn]:
                 continue
             if found.tags is not None and found.tags.get(URN_TAG) != call.stamp[URN_TAG]:
@@ -183,12 +174,7 @@ class Engine:
             ) from error
 
     def _is_gone(self, row: Row, call: Call) -> bool:
-        try:
-            return row.read is not None and row.read(call) is None
-        except Exception as error:
-            if is_missing(error):
-                return True
-            raise
+        return row.read is not None and _unless_missing(row.read, call) is None
 
     def _outputs(self, row: Row, call: Call) -> Properties:
         live = row.read(call) if row.read else {}
@@ -238,6 +224,20 @@ class Engine:
         """Ids that the engine knows, or was just told, are no orphans."""
         with self._lock:
             self._known[urn].add(resource_id)
+
+
+def _unless_missing(function: Callable[[Call], Answer], call: Call) -> Answer | None:
+    """What `function` answers; None where the cloud says that there is no such resource.
+
+    By the error's code: `client.exceptions` is made on first use without a lock, so threads that share a client can each see classes
+    of their own, and `except` misses.
+    """
+    try:
+        return function(call)
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 def _canonical(inputs: Mapping[str, Any]) -> bytes:

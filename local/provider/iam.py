@@ -67,10 +67,7 @@ def _read_role(call: Call) -> Properties:
 
 def _find_role(call: Call) -> list[Found]:
     iam, name = call.client("iam"), call.inputs["name"]
-    try:
-        iam.get_role(RoleName=name)
-    except iam.exceptions.NoSuchEntityException:
-        return []
+    iam.get_role(RoleName=name)
     return [Found(name, mapping(iam.list_role_tags(RoleName=name)["Tags"]))]
 
 
@@ -134,10 +131,7 @@ def _read_policy(call: Call) -> Properties:
 def _find_policy(call: Call) -> list[Found]:
     iam = call.client("iam")
     arn = call.arn("iam", f"policy{call.inputs.get('path', '/')}{call.inputs['name']}", regional=False)
-    try:
-        policy = iam.get_policy(PolicyArn=arn)["Policy"]
-    except iam.exceptions.NoSuchEntityException:
-        return []
+    policy = iam.get_policy(PolicyArn=arn)["Policy"]
     return [Found(arn, mapping(policy.get("Tags")))]
 
 
@@ -201,10 +195,7 @@ def _read_profile(call: Call) -> Properties:
 
 def _find_profile(call: Call) -> list[Found]:
     iam, name = call.client("iam"), call.inputs["name"]
-    try:
-        profile = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-    except iam.exceptions.NoSuchEntityException:
-        return []
+    profile = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
     return [Found(name, mapping(profile.get("Tags")))]
 
 

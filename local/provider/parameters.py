@@ -67,10 +67,7 @@ def _read_parameter(call: Call) -> Properties:
 
 def _find_parameter(call: Call) -> list[Found]:
     ssm, name = call.client("ssm"), call.inputs["name"]
-    try:
-        ssm.get_parameter(Name=name)
-    except ssm.exceptions.ParameterNotFound:
-        return []
+    ssm.get_parameter(Name=name)
     return [Found(name, mapping(ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"]))]
 
 
@@ -99,10 +96,7 @@ def _read_secret(call: Call) -> Properties | None:
 
 def _find_secret(call: Call) -> list[Found]:
     secrets = call.client("secretsmanager")
-    try:
-        secret = secrets.describe_secret(SecretId=call.inputs["name"])
-    except secrets.exceptions.ResourceNotFoundException:
-        return []
+    secret = secrets.describe_secret(SecretId=call.inputs["name"])
     return [Found(secret["ARN"], mapping(secret.get("Tags")))]
 
 

@@ -102,10 +102,7 @@ def _read_repository(call: Call) -> Properties:
 
 def _find_repository(call: Call) -> list[Found]:
     ecr, name = call.client("ecr"), call.inputs["name"]
-    try:
-        repository = _live_repository(call, name)
-    except ecr.exceptions.RepositoryNotFoundException:
-        return []
+    repository = _live_repository(call, name)
     return [Found(name, mapping(ecr.list_tags_for_resource(resourceArn=repository["repositoryArn"])["tags"]))]
 
 

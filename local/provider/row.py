@@ -93,8 +93,9 @@ def _as_given(inputs: Properties) -> Properties:
 class Row:
     """A resource type: its calls, the inputs that force a replacement, and the outputs that an update may change.
 
-    `read` returns the outputs that the cloud decides (and live values of inputs), or None when the resource is gone; a row
-    without `read` has its truth in the engine's state. A row without `update` replaces on every change.
+    `read` returns the outputs that the cloud decides (and live values of inputs), or None when the resource is gone; an error that
+    says so means the same, also in `find` and `delete`. A row without `read` has its truth in the engine's state. A row without
+    `update` replaces on every change.
     """
 
     token: str

@@ -47,10 +47,7 @@ def _read_bucket(call: Call) -> Properties:
 
 def _find_bucket(call: Call) -> list[Found]:
     s3, name = call.client("s3"), call.inputs["bucket"]
-    try:
-        return [Found(name, mapping(s3.get_bucket_tagging(Bucket=name)["TagSet"]))]
-    except s3.exceptions.ClientError:
-        return []
+    return [Found(name, mapping(s3.get_bucket_tagging(Bucket=name)["TagSet"]))]
 
 
 def _delete_bucket(call: Call) -> None:

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.provider.build_context import context_digest
 from local.provider.clients import Clients
 from local.provider.diff import Change, Kind, changes
 from local.provider.engine import Engine
 from local.provider.invokes import INVOKES
+from local.provider.row import Call, Found, Row
 from local.provider.table import ROWS
 from local.provider.wire import SECRET, SIGNATURE, UNKNOWN, is_known, reveal, to_plain, to_struct
 from tests.local.provider.world import urn_of
@@ -56,6 +58,16 @@ def test_a_name_prefix_and_a_given_name_are_kept(offline: Engine) -> None:
     urn = urn_of(ROLE, "edge")
     assert offline.check(urn, {}, {"namePrefix": "p-"})[0]["name"].startswith("p-")
     assert offline.check(urn, {}, {"name": "mine"})[0] == {"name": "mine"}
+
+
+def test_nothing_is_adopted_where_the_cloud_says_that_there_is_nothing_and_another_error_is_told() -> None:
+    def find(call: Call) -> list[Found]:
+        raise ClientError({"Error": {"Code": call.inputs["code"], "Message": "no"}}, "GetRole")
+
+    engine = Engine({ROLE: Row(token=ROLE, create=lambda call: "made", find=find)}, INVOKES, Clients("http://127.0.0.1:9", "eu-central-1"))
+    assert engine.create(urn_of(ROLE, "edge"), {"code": "NoSuchEntity"})[0] == "made"
+    with pytest.raises(ClientError, match="Throttling"):
+        engine.create(urn_of(ROLE, "edge"), {"code": "Throttling"})
 
 
 def test_a_replaced_resource_with_a_name_of_its_own_goes_first(offline: Engine) -> None:
