@@ -8,6 +8,13 @@ COLLECT_AFTER = 200_000
 
 if __name__ == "__main__":
     gc.set_threshold(COLLECT_AFTER, 50, 100)
-    from cli.app import run
+    try:
+        from cli.streams import guard
 
-    run(sys.argv[1:])
+        guard()
+        from cli.app import run
+
+        run(sys.argv[1:])
+    except KeyboardInterrupt:
+        # Of typer's own outside a verb's run; Exit.INTERRUPTED may not be imported yet.
+        sys.exit(130)

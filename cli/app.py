@@ -12,10 +12,13 @@ import typer
 from cli.bench import Bench
 from cli.console import err
 from cli.exits import Exit, Stop
+from local.stacks import RangesTaken, StackNameError, StateError, check_stack_name
+from local.supervisor.client import SupervisorError
 
 EPILOG = (
     "Exit codes: 0 done; 1 failed; 2 wrong words or mistakes in the stack config, nothing was touched; "
-    "3 done, but not every machine is healthy; 130 interrupted, the state is kept and the next run goes on.\n\n"
+    "3 done, but not every machine is healthy; 130 interrupted, the state is kept and the next run goes on; "
+    "141 who read the output ended first.\n\n"
     "Nothing here changes AWS: every verb works on a local cloud of its own, with made-up credentials; with --aws, "
     "`status`, `smoke` and `outputs` read a stack in your account. AWS is `pulumi up -s dev`."
 )
@@ -31,17 +34,34 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 
-StackOption = Annotated[str, typer.Option("--stack", "-s", metavar="STACK", help="The stack: the config is Pulumi.STACK.yaml.")]
+
+def _stack_name(name: str | None) -> str | None:
+    try:
+        if name is not None:
+            check_stack_name(name)
+    except StackNameError as error:
+        raise typer.BadParameter(str(error)) from error
+    return name
+
+
+StackOption = Annotated[
+    str, typer.Option("--stack", "-s", metavar="STACK", help="The stack: the config is Pulumi.STACK.yaml.", callback=_stack_name)
+]
 StateOption = Annotated[
     Path | None,
-    typer.Option("--state", metavar="DIR", help="Where the stack keeps its state, instead of a place outside the repository."),
+    typer.Option(
+        "--state", metavar="DIR", help="Where the stack keeps its state, instead of a place outside the repository.", file_okay=False
+    ),
 ]
 AwsOption = Annotated[
     bool,
     typer.Option("--aws", help="Read the stack (by default `dev`) in your AWS account, by your own Pulumi login and AWS credentials."),
 ]
 ReadStackOption = Annotated[
-    str | None, typer.Option("--stack", "-s", metavar="STACK", help="The stack: the config is Pulumi.STACK.yaml.", show_default="local")
+    str | None,
+    typer.Option(
+        "--stack", "-s", metavar="STACK", help="The stack: the config is Pulumi.STACK.yaml.", show_default="local", callback=_stack_name
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 MachineArgument = Annotated[str, typer.Argument(metavar="MACHINE", help="Instance id, its beginning, or a node id as `status` prints it.")]
@@ -189,9 +209,20 @@ def run(arguments: Sequence[str]) -> NoReturn:
     callers_own = dict(os.environ)
     isolate(os.environ)
     try:
-        app(list(arguments), prog_name="mesh", obj=callers_own)
+        try:
+            app(list(arguments), prog_name="mesh", obj=callers_own)
+        finally:
+            sys.stdout.flush()
     except Stop as stop:
         if stop.message:
             err.print(stop.message, markup=False)
         sys.exit(stop.code)
+    except (RangesTaken, StateError, SupervisorError) as error:
+        err.print(str(error), markup=False)
+        sys.exit(Exit.FAILED)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        err.print(f"{error.filename}: {error.strerror}", markup=False)
+        sys.exit(Exit.FAILED)
     sys.exit(Exit.OK)

@@ -58,12 +58,16 @@ class _Workspace(automation.LocalWorkspace):
 class Engine:
     """One stack's engine. All that it keeps is below `state`: `workspace`, `pulumi` (backend) and `pulumi-home`."""
 
-    def __init__(self, *, repo: Path, stack: str, state: Path, cli: PulumiCli, log: TextIO, keep_open: Sequence[int]) -> None:
+    def __init__(
+        self, *, repo: Path, stack: str, state: Path, cli: PulumiCli, log: TextIO, keep_open: Sequence[int], on_interrupt: str
+    ) -> None:
         self.repo = repo
         self.stack = stack
         self.state = state
         self.log = log
         self.keep_open = tuple(keep_open)
+        self.on_interrupt = on_interrupt
+        """What a person who interrupts an operation is told."""
         self.command = EngineCommand(cli, keep_open)
 
     @property
@@ -119,10 +123,10 @@ class Engine:
                 operation(watch, options)
             except CommandError as error:
                 if self.command.interrupted:
-                    raise Stop("interrupted; the state is kept, `./mesh up` goes on from here.", Exit.INTERRUPTED) from error
+                    raise Stop(self.on_interrupt, Exit.INTERRUPTED) from error
                 raise Stop(_reason(watch, error)) from error
         if self.command.interrupted:
-            raise Stop("interrupted; the state is kept, `./mesh up` goes on from here.", Exit.INTERRUPTED)
+            raise Stop(self.on_interrupt, Exit.INTERRUPTED)
         return watch
 
     def _open(

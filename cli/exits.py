@@ -15,6 +15,8 @@ class Exit(IntEnum):
     """The work was done, but not every machine is healthy."""
     INTERRUPTED = 130
     """Ctrl-C; the state is kept and the next run finishes the work."""
+    NO_READER = 141
+    """Who read the output ended first, as `head` does: what a shell says of a command that SIGPIPE ended."""
 
 
 class Stop(Exception):

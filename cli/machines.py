@@ -5,7 +5,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from cli.console import out, print_json, table
@@ -29,10 +28,9 @@ def logs(stack: str, directory: Path | None, machine: str, program: str | None, 
     path = files.get(program or next(iter(files)))
     if path is None:
         raise Stop(f"{found.id} has no program {program!r}; it has {', '.join(files) or 'none yet'}", Exit.USAGE)
-    with suppress(BrokenPipeError):
-        for text in _text(path, follow=follow):
-            out.file.write(text)
-            out.file.flush()
+    for text in _text(path, follow=follow):
+        out.file.write(text)
+        out.file.flush()
 
 
 def config(stack: str, directory: Path | None, machine: str) -> None:

@@ -63,7 +63,8 @@ def _from_nothing(stack: str, file: StackFile) -> Watch:
 def _run(stack: str, state: Path, url: str, region: str, *, keep_open: tuple[int, ...]) -> Watch:
     pulumi = find_pulumi(REPO, cache_directory())
     with (state / "engine.log").open("a", buffering=1) as log:
-        engine = Engine(repo=REPO, stack=stack, state=state, cli=pulumi, log=log, keep_open=keep_open)
+        on_interrupt = "interrupted; a preview changes nothing."
+        engine = Engine(repo=REPO, stack=stack, state=state, cli=pulumi, log=log, keep_open=keep_open, on_interrupt=on_interrupt)
         engine.prepare()
         with provider(REPO, url, region, state, keep_open) as attached, Step("preview") as step:
             return engine.preview(attached, step)

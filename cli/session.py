@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cli.console import err
 from cli.exits import Stop
+from cli.workspace import stack_file
 from local.stacks import StackState, stack_state
 from local.supervisor.client import SupervisorClient, SupervisorError, connect
 from local.supervisor.identity import read_identity
@@ -28,8 +29,14 @@ class Session:
 
     @classmethod
     def open(cls, stack: str, directory: Path | None) -> "Session":
-        """The stack whose state is in `directory`, by default in a place outside the repository."""
-        return cls(stack=stack, state=stack_state(REPO, stack, override=directory))
+        """The stack whose state is in `directory`, by default in a place outside the repository.
+
+        Raises Stop when there is neither a file nor a state of it; the file of a stack that is up may be gone.
+        """
+        state = stack_state(REPO, stack, override=directory)
+        if not state.root.exists():
+            stack_file(REPO, stack)
+        return cls(stack=stack, state=state)
 
     @property
     def ca_file(self) -> Path:
@@ -55,6 +62,7 @@ class Session:
         """The running supervisor; raises Stop when there is none."""
         client = connect(self.state)
         if client is None:
+            stack_file(REPO, self.stack)
             raise Stop(f"the stack {self.stack!r} is not up (its state would be in {self.state.root}); `{self.words('up')}` starts it")
         return client
 

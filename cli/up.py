@@ -45,7 +45,10 @@ def up(stack: str, directory: Path | None) -> None:
         file = localized(written, cidr)
         pulumi = find_pulumi(REPO, cache_directory())
         with session.engine_log.open("a", buffering=1) as log:
-            engine = Engine(repo=REPO, stack=stack, state=session.state.root, cli=pulumi, log=log, keep_open=[lock])
+            on_interrupt = f"interrupted; the state is kept, `{session.words('up')}` goes on from here."
+            engine = Engine(
+                repo=REPO, stack=stack, state=session.state.root, cli=pulumi, log=log, keep_open=[lock], on_interrupt=on_interrupt
+            )
             _start_over_if_never_done(session, engine)
             lay_out(REPO, file, session.state.workspace)
             supervisor = _start(session, engine, file, cidr)

@@ -120,6 +120,25 @@ def test_an_old_python_is_refused_with_what_to_install(launch: Launch, tmp_path:
     assert "apt-get install python3" in refused.stderr
 
 
+@pytest.mark.parametrize("home", [[], ["HOME="]])
+def test_without_a_home_the_users_own_entry_says_it(launch: Launch, tmp_path: Path, clone: Path, home: list[str]) -> None:
+    launch()
+    getent = tmp_path / "tools" / "getent"
+    getent.write_text(f'#!/bin/sh\necho "$*" >> "$CALLS"\necho "me:x:1:1:me:{tmp_path / "my home"}:/bin/sh"\n')
+    getent.chmod(0o755)
+    (tmp_path / "my home" / ".cache").mkdir(parents=True)
+    (tmp_path / "my home" / ".cache" / "envoy-mesh").symlink_to(tmp_path / "the cache")
+    settings = [f"{name}={clean_environment(tmp_path)[name]}" for name in ("PATH", "CALLS")]
+    words = ["env", "-i", *settings, *home, clone / "mesh", "status"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (7, "")
+    assert calls(tmp_path)[-1] == f"passwd {os.getuid()}"
+    getent.write_text("#!/bin/sh\nexit 2\n")
+    refused = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr == "mesh: HOME is not set, and passwd has no entry for this user. Set HOME to a directory that may be written.\n"
+
+
 def test_a_warm_launch_runs_three_small_programs_and_no_more(launch: Launch, tmp_path: Path) -> None:
     """Whatever else it ran would be paid by each `./mesh …`."""
     launch()

@@ -25,7 +25,12 @@ def open_stack(program: Callable[[], None], port: str, directory: Path, name: st
         "PULUMI_DEBUG_PROVIDERS": f"aws:{port},tls:{port},random:{port}",
     }
     project = auto.ProjectSettings(name=name, runtime="python", backend=auto.ProjectBackend(url=backend_url(directory)))
+    # Without these, a directory of the host's own for each stack, and notes in the user's ~/.pulumi, are never removed.
+    work_dir, pulumi_home = directory / "workspace", directory / "pulumi-home"
+    work_dir.mkdir(exist_ok=True)
     options = auto.LocalWorkspaceOptions(
+        work_dir=str(work_dir),
+        pulumi_home=str(pulumi_home),
         project_settings=project,
         secrets_provider="passphrase",
         env_vars=environment,

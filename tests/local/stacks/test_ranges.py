@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stacks import RangesTaken, StackState, free_range, own_range, ranges, stack_state, take_range
+from local.stacks import RangesTaken, StackState, free_range, own_range, ranges, take_range
 
 
 @pytest.fixture
@@ -141,15 +141,6 @@ def test_another_user_takes_a_range_beside_ours_and_cannot_take_ours(claims: Pat
         assert done.returncode == 0, done.stderr
         assert IPv4Network(done.stdout.strip()) != own
         assert stat.S_IMODE((Path(shared) / "claims").stat().st_mode) == 0o1777
-
-
-def test_the_state_of_two_clones_and_of_two_stacks_is_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    one, two = tmp_path / "x" / "mesh", tmp_path / "y" / "mesh"
-    roots = {stack_state(clone, stack).root for clone in (one, two) for stack in ("local", "other")}
-    assert len(roots) == 4
-    assert all(root.is_relative_to(tmp_path / "envoy-mesh") and root.parent.name.endswith("-mesh") for root in roots)
-    assert stack_state(one, "local", override=tmp_path / "here").root == tmp_path / "here"
 
 
 def test_what_is_no_stack_has_a_range_while_it_runs(tmp_path: Path, claims: Path) -> None:
