@@ -59,6 +59,9 @@ class EngineCommand(PulumiCommand):
             pass_fds=self._keep_open,
         )
         self._running = process
+        # A Ctrl-C while it was being started had nobody to go to.
+        if self.interrupted:
+            process.send_signal(signal.SIGINT)
         lines: tuple[list[str], list[str]] = ([], [])
         readers = [
             threading.Thread(target=_read, args=(stream, kept, callback))
