@@ -64,8 +64,11 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _version_of(command: Path) -> str | None:
+    """The CLI writes a log of each command below its home, and this one nobody will read."""
     try:
-        done = subprocess.run([command, "version"], capture_output=True, text=True, timeout=30, check=True)
+        with tempfile.TemporaryDirectory(prefix="envoy-mesh-pulumi-") as home:
+            environment = {**os.environ, "PULUMI_HOME": home}
+            done = subprocess.run([command, "version"], env=environment, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip().removeprefix("v")

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.e2e
 def read(stack: Stack, *words: str) -> str:
     """`./mesh … --aws` with what `./mesh env` prints as the caller's AWS settings."""
     lines = [line.removeprefix("export ").split("=", 1) for line in stack.mesh("env").stdout.splitlines() if line.startswith("export")]
-    login = {"PULUMI_BACKEND_URL": backend_url(stack.state / "pulumi"), "PULUMI_CONFIG_PASSPHRASE": ""}
+    home = str(stack.state / "pulumi-home")
+    login = {"PULUMI_BACKEND_URL": backend_url(stack.state / "pulumi"), "PULUMI_CONFIG_PASSPHRASE": "", "PULUMI_HOME": home}
     done = subprocess.run(
         [str(stack.clone / "mesh"), *words, "--aws", "--stack", "local"],
         cwd=stack.clone,
