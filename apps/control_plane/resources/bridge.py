@@ -52,12 +52,19 @@ class Http1(Feature):
         return {HTTP1_NAME: _ON} if world.spec.services[service].bridge else {}
 
 
-class Bridge(Feature):
-    """JSON and gRPC-Web."""
+class Web(Feature):
+    """gRPC-Web; before whatever may refuse, so that a refusal is put into the words of its clients."""
 
     def filters(self, world: World) -> Iterable[HttpFilter]:
         if _has_bridges(world):
             yield _off(WEB_NAME, GrpcWeb())
+
+
+class Json(Feature):
+    """JSON, and statistics by method."""
+
+    def filters(self, world: World) -> Iterable[HttpFilter]:
+        if _has_bridges(world):
             yield _off(JSON_NAME, GrpcJsonTranscoder(proto_descriptor_bin=b""))
             yield _off(STATS_NAME, GrpcStats(stats_for_all_methods=BoolValue(value=True)))
 

@@ -39,7 +39,7 @@ BRIDGES: dict[str, dict[str, Any]] = {
 WAYS = [("JSON", True), *((kind, below) for kind in ("gRPC-Web", "HTTP/1.1", "native") for below in (False, True))]
 """Kind of client, and whether it asks below the bridge's prefix or at the service's own path."""
 AS_HTTP = {200: "OK", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE"}
-"""What clients of JSON and gRPC-Web get in the place of a status; libraries of gRPC-Web read it so."""
+"""What clients of JSON and gRPC-Web get in the place of a status."""
 
 STATUSES: dict[int, str] = {status.value[0]: status.name for status in grpc.StatusCode}
 
@@ -105,8 +105,9 @@ def ask(lab: Any, descriptors: dict[str, bytes], request: Any) -> Iterator[Ask]:
                 return AS_HTTP[answer.status_code], answer.json()["name"] if answer.is_success else answer.text
             form = {"HTTP/1.1": "application/grpc", "gRPC-Web": "application/grpc-web+proto"}[kind]
             answer = client.post(path, content=framed(book), headers=headers | {"content-type": form})
-            message = unquote(answer.headers.get("grpc-message", "")) or answer.text
-            if answer.content and answer.headers["content-type"] == form:
+            assert answer.headers["content-type"] == form
+            message = unquote(answer.headers.get("grpc-message", ""))
+            if answer.content:
                 message = type(book).FromString(frames(answer.content)[0][1]).name
             if kind == "gRPC-Web":
                 return AS_HTTP[answer.status_code], message
@@ -160,6 +161,13 @@ def test_the_authorizer_decides(lab: Any, authorizer: Authorizer, ask: Ask) -> N
     assert len(authorizer.asked) == asked + 2
 
 
+def test_the_authorizers_own_words_reach_clients_of_grpc(lab: Any) -> None:
+    with lab.client() as client:
+        for form in ("application/grpc", "application/grpc-web+proto"):
+            answer = client.post(f"/{PACKAGES['stand']}.Shelf/json", content=b"\0" * 5, headers={"content-type": form})
+            assert (answer.headers["grpc-status"], unquote(answer.headers["grpc-message"])) == ("7", '{"why":"no token"}')
+
+
 def test_in_maintenance_everybody_is_told_so_and_the_service_gets_nothing(lab: Any, ask: Ask) -> None:
     for headers in ({}, bearer("no token"), {"origin": STRANGER}):
         assert ask("chest", headers) == ("UNAVAILABLE", "under maintenance\n")
@@ -174,6 +182,16 @@ def test_all_ways_in_share_a_bucket(lab: Any) -> None:
         own_path = f"/{PACKAGES['shelf']}.Shelf/Put"
         answer = client.post(own_path, content=b"\0" * 5, headers=headers | {"content-type": "application/grpc"})
         assert answer.headers["grpc-status"] == "8"
+
+
+def test_grpc_web_gets_the_status_beside_that_of_http(lab: Any, descriptors: dict[str, bytes]) -> None:
+    body = framed(message_types(descriptors["shelf"])["Book"]())
+    with lab.client() as client:
+        stranger = allowed("ann", origin=STRANGER)
+        for service, headers, expected in (("shelf", {"origin": PAGE}, "16"), ("shelf", stranger, "7"), ("chest", {}, "14")):
+            form = {"content-type": "application/grpc-web+proto"}
+            answer = client.post(f"/{PACKAGES[service]}.Shelf/Put", content=body, headers=headers | form)
+            assert (AS_HTTP[answer.status_code], answer.headers["grpc-status"]) == (STATUSES[int(expected)], expected)
 
 
 @pytest.mark.parametrize("path", ["/chest", "/chest/v1/nothing", "/chest/v1/books?pages=3"])
