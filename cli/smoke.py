@@ -104,7 +104,8 @@ async def _all(
                         findings.append(await echoed(ca_file, url, name, route))
                 if service.bridge:
                     findings += await protected(client, url, mesh.edge, service.bridge.route)
-                    findings += await bridged(client, url, name, service.bridge, instances)
+                    if not (service.bridge.maintenance or service.bridge.authorize):
+                        findings += await bridged(client, url, name, service.bridge, instances)
             findings += _unreached(url, mesh)
     return findings
 

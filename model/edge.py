@@ -162,25 +162,33 @@ class CsrfSpec(Spec):
     enforce: StrictBool = Field(True, description="`false` counts what would be refused and lets it pass", examples=["true"])
 
 
-class RouteSpec(Spec):
-    """Paths of the edge that lead to the service: `prefix` itself and everything below `prefix/`."""
+class EntrySpec(Spec):
+    """A way through the edge to a service, and what is asked of requests on it."""
 
     prefix: Annotated[str, BeforeValidator(words.route_prefix)] = Field(description="a path prefix of the edge", examples=["/web"])
-    strip: StrictBool = Field(True, description="take the prefix off before the app sees the path", examples=["true"])
     timeout: Seconds = Field(15.0, description="time for a whole response, such as `15s` or `500ms`", examples=["15s"])
-    domains: list[Domain] = Field([], description="host names that the route is for; empty means all", examples=["[shop.example.com]"])
     auth: Auth = Field("public", description="who may come: everybody, who has a token, or who logged in", examples=["jwt"])
     require: RequireSpec | None = None
-    rate_limits: list[RateLimitSpec] = Field([], description="limits of the route's requests", examples=["[{requests: 10, by: client}]"])
-    websocket: StrictBool = Field(False, description="allow WebSocket upgrades", examples=["true"])
+    rate_limits: list[RateLimitSpec] = Field([], description="limits of its requests", examples=["[{requests: 10, by: client}]"])
     cors: CorsSpec | None = None
     csrf: CsrfSpec | None = None
     authorize: StrictBool = Field(False, description="ask the edge's `authorizer`", examples=["true"])
     maintenance: StrictBool = Field(False, description="answer 503 with a maintenance page instead of the service", examples=["true"])
 
 
-class BridgeSpec(Spec):
-    """HTTP clients for a gRPC service: JSON by `google.api.http`, gRPC-Web, gRPC over HTTP/1.1 and native gRPC."""
+class RouteSpec(EntrySpec):
+    """Paths of the edge that lead to the service: `prefix` itself and everything below `prefix/`."""
+
+    strip: StrictBool = Field(True, description="take the prefix off before the app sees the path", examples=["true"])
+    domains: list[Domain] = Field([], description="host names that the route is for; empty means all", examples=["[shop.example.com]"])
+    websocket: StrictBool = Field(False, description="allow WebSocket upgrades", examples=["true"])
+
+
+class BridgeSpec(EntrySpec):
+    """HTTP clients for a gRPC service: JSON by `google.api.http`, gRPC-Web, gRPC over HTTP/1.1 and native gRPC.
+
+    What it asks of requests holds for each of these alike.
+    """
 
     prefix: Annotated[str, BeforeValidator(edge_words.bridge_prefix)] = Field(
         description="JSON paths and gRPC-Web are below it; native gRPC is also at its own paths", examples=["/grpc-1"]
@@ -189,11 +197,12 @@ class BridgeSpec(Spec):
         description="the service's proto file, relative to the repository", examples=["apps/protos/info.proto"]
     )
     timeout: Seconds = Field(15.0, description="time for a call whose client sets no deadline (`grpc-timeout`)", examples=["15s"])
-    auth: Auth = Field("public", description="who may come, as for a route", examples=["jwt"])
     cors: CorsSpec | None = Field(None, description="origins of gRPC-Web scripts, as for a route")
+    maintenance: StrictBool = Field(False, description="answer 503 or UNAVAILABLE instead of the service", examples=["true"])
 
     @property
     def route(self) -> RouteSpec:
         """What the edge's features see of it: the same as of a route."""
         cors = self.cors and self.cors.model_copy(update={"headers": sorted({*self.cors.headers, *GRPC_WEB_HEADERS})})
-        return RouteSpec.model_construct(prefix=self.prefix, timeout=self.timeout, auth=self.auth, cors=cors)
+        shared = {name: getattr(self, name) for name in EntrySpec.model_fields}
+        return RouteSpec.model_construct(**shared | {"cors": cors})
