@@ -18,13 +18,13 @@ from apps.control_plane.resources.session_cookies import SessionCookies
 FEATURES: tuple[Feature, ...] = (
     SecurityHeaders(),
     PlainRequests(),
-    Maintenance(),
     Cors(),
-    ClaimHeaders(),
     RateLimits(),
     MeshRateLimits(),
+    Maintenance(),
     RateLimitService(),
     Csrf(),
+    ClaimHeaders(),
     Identity(),
     Login(),
     SessionCookies(),
@@ -36,8 +36,8 @@ FEATURES: tuple[Feature, ...] = (
     Bridge(),
 )
 """Order: first what writes on every answer (security headers, CORS, so that scripts can read refusals), then what costs
-least and refuses most (limits by address, CSRF), then who it is (login, JWT, RBAC, external authorizer), then limits by
-who it is, then what changes the request (bridge)."""
+least and refuses most (limits by address, which count whatever may be refused behind them; maintenance, CSRF), then who it
+is (a token's form, login, JWT, RBAC, external authorizer), then limits by who it is, then what changes the request (bridge)."""
 
 OUTER_FEATURES = tuple(feature for feature in FEATURES if feature.at_outer)
 """What outer edges do; who comes, how often, and what becomes of the request is judged by the origin alone, exactly once."""
