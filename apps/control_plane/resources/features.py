@@ -18,15 +18,15 @@ from apps.control_plane.resources.session_cookies import SessionCookies
 FEATURES: tuple[Feature, ...] = (
     SecurityHeaders(),
     PlainRequests(),
-    Maintenance(),
     Cors(),
     Http1(),
     Web(),
-    ClaimHeaders(),
     RateLimits(),
     MeshRateLimits(),
+    Maintenance(),
     RateLimitService(),
     Csrf(),
+    ClaimHeaders(),
     Identity(),
     Login(),
     SessionCookies(),
@@ -37,8 +37,9 @@ FEATURES: tuple[Feature, ...] = (
     Json(),
 )
 """Order: first what writes on every answer (security headers, CORS, so that scripts can read refusals; gRPC's other forms, so
-that a refusal is in their clients' words), then what costs least and refuses most (limits by address, CSRF), then who it is
-(login, JWT, RBAC, external authorizer), then limits by who it is, then what changes the request (JSON)."""
+that a refusal is in their clients' words), then what costs least and refuses most (limits by address, which count whatever may
+be refused behind them; maintenance, CSRF), then who it is (a token's form, login, JWT, RBAC, external authorizer), then limits by
+who it is, then what changes the request (JSON)."""
 
 OUTER_FEATURES = tuple(feature for feature in FEATURES if feature.at_outer)
 """What outer edges do; who comes, how often, and what becomes of the request is judged by the origin alone, exactly once."""

@@ -15,9 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from joserfc.jwk import ECKey
 
 from apps.control_plane.model import Issuer, LoginSecrets
+from apps.control_plane.resources.login import COOKIE_KEY
 from model.contract import Role
 
 HTTP = {"health": {"path": "/health"}, "port": 9080}
@@ -51,6 +53,7 @@ def lab(spec_of: Any, lab_of: Any, tmp_path_factory: pytest.TempPathFactory) -> 
     lab = lab_of(spec_of(edge=edge_of(issuer), web=HTTP | {"routes": routes}))
     edge = lab.add(Role.EDGE, "edge")
     lab.add(Role.SERVICE, "web")
+    lab.edits[lab.add(Role.EDGE, "edge")] = another_cookie_key
     lab.known = {
         "issuer": Issuer(
             issuer=issuer, jwks_uri=f"{issuer}/jwks", authorization_endpoint=f"{issuer}/authorize", token_endpoint=f"{issuer}/token"
@@ -67,6 +70,11 @@ def lab(spec_of: Any, lab_of: Any, tmp_path_factory: pytest.TempPathFactory) -> 
     finally:
         provider.terminate()
         provider.wait(20)
+
+
+def another_cookie_key(config: Bootstrap) -> None:
+    (secret,) = (one for one in config.static_resources.secrets if one.name == COOKIE_KEY)
+    secret.generic_secret.secret.inline_string = "another key of cookies, 32 letters"
 
 
 def start_provider(issuer: str, port: int, keys: Path, redirect: str) -> "subprocess.Popen[bytes]":
@@ -251,6 +259,19 @@ def test_logout_takes_every_cookie_back(lab: Any, browser: httpx.Client) -> None
         assert cookies[name].startswith(f"{name}=deleted")
         assert "1970" in cookies[name]
     assert browser.get("/desk").status_code == 302
+
+
+@envoy
+def test_another_cookie_key_ends_every_session(lab: Any, browser: httpx.Client) -> None:
+    """A logout has only the browser forget its cookies, so whoever copied them is logged in until then."""
+    logged_in(browser)
+    own = dict(browser.cookies)
+    browser.get("/oauth2/logout")
+    for copied in (own, {"RefreshToken": own["RefreshToken"]}):
+        cookie = "; ".join(f"{name}={value}" for name, value in copied.items())
+        headers = PAGE | {"host": browser.base_url.netloc.decode(), "cookie": cookie}
+        with lab.client(lab.endpoints[2].address) as changed, lab.client() as unchanged:
+            assert [client.get("/desk", headers=headers).status_code for client in (changed, unchanged)] == [302, 200]
 
 
 @envoy

@@ -31,8 +31,7 @@ def test_in_maintenance_it_asks_for_nothing_and_scripts_can_read_so(spec_of: Any
     routes_built = built(spec_of, maintenance=True)
     assert routes_built
     for route in routes_built:
-        assert route.direct_response.status == 503
-        assert set(route.typed_per_filter_config) == {"envoy.filters.http.cors"}
+        assert set(route.typed_per_filter_config) == {"envoy.filters.http.cors", "envoy.filters.http.fault", "mesh.security_headers"}
         assert not route.metadata.filter_metadata
 
 
