@@ -78,10 +78,8 @@ def routes(service: str, spec: BridgeSpec, descriptors: bytes) -> Iterable[tuple
     # What was JSON has its native path already when this is applied.
     pattern = RegexMatcher(regex=f"^{spec.prefix.replace('.', '[.]')}/")
     below.route.regex_rewrite.CopyFrom(RegexMatchAndSubstitute(pattern=pattern, substitution="/"))
-    if not spec.maintenance:
-        # Which JSON is wrong is of no interest then.
-        transcoder = _transcoder(offered, http_rules.below(spec.prefix, descriptors))
-        below.typed_per_filter_config[JSON_NAME].CopyFrom(pack(transcoder))
+    transcoder = _transcoder(offered, http_rules.below(spec.prefix, descriptors))
+    below.typed_per_filter_config[JSON_NAME].CopyFrom(pack(transcoder))
     yield spec.prefix, below
 
 

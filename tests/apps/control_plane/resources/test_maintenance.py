@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 
 from apps.control_plane.model import World
 from apps.control_plane.resources import routes
@@ -44,5 +45,7 @@ def test_a_bridge_in_maintenance_is_so_on_all_its_paths_at_outer_edges_too(spec_
     found = {route.name: route for route in host.routes if route.name.startswith("shelf:")}
     assert set(found) == {"shelf:/test.shelf.v1.Shelf", "shelf:/shelf"}
     for route in found.values():
-        assert route.direct_response.status == 503
+        fault = HTTPFault()
+        assert route.typed_per_filter_config["envoy.filters.http.fault"].Unpack(fault)
+        assert fault.abort.http_status == 503
         assert "envoy.filters.http.jwt_authn" not in route.typed_per_filter_config
