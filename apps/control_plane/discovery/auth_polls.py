@@ -70,7 +70,7 @@ def _read(issuer: str, said: Any) -> IssuerReport:
     urls = {name: str(said.get(name) or "") for name in ENDPOINTS}
     for name, url in urls.items():
         if url and not is_https_url(url):
-            raise ValueError(f"{name} is {url!r}; tokens and keys go over https only")
+            raise ValueError(f"{name} is {url!r}; tokens and keys go over https only, and to a host and port that are such")
     if not urls["jwks_uri"]:
         raise ValueError("its document has no jwks_uri")
     return IssuerReport(issuer=issuer, **urls)
