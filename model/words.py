@@ -30,7 +30,7 @@ POSTGRES_VERSIONS = ("14", "15", "16", "17", "18")
 
 
 def text(value: object) -> str:
-    """Text. YAML's unquoted numbers and booleans are refused, since `1.40` would arrive as 1.4."""
+    """A text. YAML's unquoted numbers and booleans are refused, since `1.40` would arrive as 1.4."""
     if not isinstance(value, str):
         raise broken(f"must be text, YAML reads this as {type(value).__name__}", f'put it in quotes: "{value}"')
     if re.search(r"[\0\ud800-\udfff]", value):
