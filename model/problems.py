@@ -4,6 +4,7 @@ Errors of pydantic are turned into the same shape; the rule and an example come 
 so a field is documented once.
 """
 
+import dataclasses
 import difflib
 import types
 import typing
@@ -21,12 +22,19 @@ VALUE_LIMIT = 80
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One mistake: `path` as in `mesh.services.web.port`, the `value` found there, the `rule` it breaks, the `fix`."""
+    """One mistake: `path` as in `mesh.services.web.port`, the `value` found there, the `rule` it breaks, the `fix`.
+
+    Control characters that the config has in a key or value are written as escapes, so a mistake stays one line.
+    """
 
     path: str
     value: str
     rule: str
     fix: str
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _escaped(getattr(self, field.name)))
 
     def __str__(self) -> str:
         return f"{self.path} = {self.value}: {self.rule}. Fix: {self.fix}"
@@ -46,6 +54,10 @@ def broken(rule: str, fix: str) -> PydanticCustomError:
     return PydanticCustomError("mesh_rule", "{rule}", {"rule": rule, "fix": fix})
 
 
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def shown(value: object) -> str:
     """A value as a message repeats it: its repr, cut at `VALUE_LIMIT`."""
     text = repr(value)
@@ -54,7 +66,7 @@ def shown(value: object) -> str:
 
 def dotted(root: str, location: Location) -> str:
     """`("services", "web", "routes", 0, "prefix")` as `mesh.services.web.routes[0].prefix`."""
-    return root + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location if part != "[key]")
+    return root + "".join(f"[{part}]" if isinstance(part, int) else f".{part or repr(part)}" for part in location if part != "[key]")
 
 
 def suggestion(word: object, known: typing.Iterable[str]) -> str:

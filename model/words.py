@@ -9,25 +9,43 @@ from model.contract import RESERVED_SERVICE_NAMES
 from model.problems import broken
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""Of a DNS name (RFC 1123)."""
 _PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _IMAGE = re.compile(
-    rf"(?:{_PART}(?::[0-9]+)?/)?{_PART}(?:/{_PART})*(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@sha256:(?P<digest>[0-9a-f]{{64}}))?"
+    rf"(?:{_PART}(?::[0-9]+)?/)?{_PART}(?:/{_PART})*(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@sha256:(?P<digest>[0-9a-f]{{64}}))?",
+    re.ASCII,
 )
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()+,;=:@-]+)+|/")
-_SIZE = re.compile(r"([1-9][0-9]*)(GiB|TiB)")
+_SIZE = re.compile(r"([1-9][0-9]{0,8})(GiB|TiB)")
 SMALLEST_NETWORK = 20
 LARGEST_NETWORK = 16
 EBS_LIMIT_GIB = 16384
 """Largest gp3 volume (AWS: EBS volume types)."""
+LONGEST_RETENTION_YEARS = 100
+"""Prometheus counts nanoseconds in 64 bits, which overflow after 292 years."""
+SHORTEST_TIME = 0.001
+"""Seconds; Envoy takes less for none at all, which would be a request without a timeout."""
 POSTGRES_VERSIONS = ("14", "15", "16", "17", "18")
 
 
 def text(value: object) -> str:
-    """A string; YAML's unquoted numbers and booleans are refused, since `1.40` would arrive as 1.4."""
+    """A text. YAML's unquoted numbers and booleans are refused, since `1.40` would arrive as 1.4."""
     if not isinstance(value, str):
         raise broken(f"must be text, YAML reads this as {type(value).__name__}", f'put it in quotes: "{value}"')
+    if re.search(r"[\0\ud800-\udfff]", value):
+        raise broken("no program can be given a NUL, or half of a surrogate pair", "remove the character")
     return value
+
+
+def line(value: object) -> str:
+    """A line of text, not empty."""
+    found = text(value)
+    if not found or not found.isprintable() or found != found.strip():
+        plain = "".join(letter for letter in found if letter.isprintable()).strip()
+        rule = "this is text of one line, not empty, without control characters and without blanks at its ends"
+        raise broken(rule, f'write "{plain}"' if plain else "write the text, or remove the key")
+    return found
 
 
 def matching(pattern: str, value: object, rule: str, fix: str) -> str:
@@ -57,7 +75,7 @@ def domain(value: object) -> str:
     """A DNS name of at least two labels (RFC 1123), lower case."""
     name = text(value)
     labels = name.split(".")
-    if len(labels) < 2 or len(name) > 200 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(labels) < 2 or len(name) > 200 or not all(LABEL.fullmatch(label) for label in labels):
         raise broken(
             "a domain is two or more labels of a-z, 0-9 and -, joined by dots, 200 characters at most",
             "write for example `dev.mesh.internal`",
@@ -140,7 +158,7 @@ def image_ref(value: object) -> str:
 
 def build_directory(value: object) -> str:
     """A directory below the repository's root."""
-    path = PurePosixPath(text(value))
+    path = PurePosixPath(line(value))
     if path.is_absolute() or ".." in path.parts or str(path) == ".":
         raise broken("a build directory is relative and inside the repository", "write for example `apps/http_service`")
     return str(path)
@@ -226,18 +244,21 @@ def gibibytes(size: str) -> int:
 
 def retention(value: object) -> str:
     """A Prometheus duration of one unit."""
-    return matching(r"[1-9][0-9]*[hdwy]", value, "retention is a whole number with h, d, w or y", "write for example `15d`")
+    found = matching(r"[1-9][0-9]{0,6}[hdwy]", value, "retention is a whole number with h, d, w or y", "write for example `15d`")
+    if int(found[:-1]) * {"h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}[found[-1]] > LONGEST_RETENTION_YEARS * 365 * 24:
+        raise broken(f"samples are kept for {LONGEST_RETENTION_YEARS} years at most", "write for example `2y`")
+    return found
 
 
 def seconds(value: object) -> float:
     """`15s`, `500ms` or `2m` in seconds; plain numbers are seconds (that is how the mesh document holds them)."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        span = float(value)
+        span: float = value
     else:
         match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)", text(value))
         if not match:
             raise broken("a time is a number with ms, s or m", "write for example `15s`")
         span = float(match[1]) * {"ms": 0.001, "s": 1, "m": 60}[match[2]]
-    if not 0 < span <= 3600:
-        raise broken("a timeout is more than 0 and at most 60m", "write for example `15s`")
-    return span
+    if not SHORTEST_TIME <= span <= 3600:
+        raise broken("a time is at least 1ms and at most 60m", "write for example `15s`")
+    return float(span)

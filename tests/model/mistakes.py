@@ -23,7 +23,7 @@ observability: {prometheus: {retention: 15d}}
 REMOVED = object()
 WEB = "services.web"
 ISSUER = {"issuer": "https://login.example.com", "audiences": ["mesh"]}
-LOGIN = {"login": {"clientId": "mesh", "clientSecret": "/team/oauth-secret"}}
+LOGIN = {"login": {"clientId": "mesh-edge", "clientSecret": "/team/oauth-secret"}}
 
 BRIDGE = {"prefix": "/grpc", "proto": "apps/protos/info.proto"}
 

@@ -1,6 +1,7 @@
 """Every kind of mistake that a stack config can hold, with the message that its writer gets.
 
-Each row of `mistakes` changes one place of a good config; the message must name the place, show the value, say the rule and a fix.
+Each row of `mistakes` and `word_mistakes` changes one place of a good config;
+the message must name the place, show the value, say the rule and a fix.
 """
 
 import copy
@@ -11,6 +12,7 @@ import pytest
 from model.problems import ConfigError
 from model.read import read_mesh
 from tests.model.mistakes import ACME, GOOD, ISSUER, MISTAKES, REMOVED, WEB
+from tests.model.word_mistakes import WORD_MISTAKES
 
 
 def changed(place: str, value: Any) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def test_the_good_config_is_good() -> None:
     assert read_mesh(mesh.document()) == mesh
 
 
-@pytest.mark.parametrize(("place", "value", "path", "rule", "fix"), MISTAKES)
+@pytest.mark.parametrize(("place", "value", "path", "rule", "fix"), [*MISTAKES, *WORD_MISTAKES])
 def test_a_mistake_is_named_with_its_place_value_rule_and_fix(place: str, value: Any, path: str, rule: str, fix: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_mesh(changed(place, value), region="eu-central-1")
@@ -125,7 +127,7 @@ def test_groups_larger_than_the_subnets_are_refused_with_the_sum() -> None:
 
 
 def test_routes_keep_off_the_paths_of_logins_and_of_the_builtin_issuer() -> None:
-    config = changed("edge.auth", {"issuer": "builtin", "audiences": ["mesh"], "login": {"clientId": "mesh"}})
+    config = changed("edge.auth", {"issuer": "builtin", "audiences": ["mesh"], "login": {"clientId": "mesh-edge"}})
     config["services"]["web"]["routes"] = [{"prefix": "/identity/x"}, {"prefix": "/oauth2"}, {"prefix": "/identityx", "auth": "login"}]
     with pytest.raises(ConfigError) as caught:
         read_mesh(config)

@@ -26,7 +26,7 @@ AUTH = {
     "authorizationEndpoint": "https://login.example.com/authorize",
     "tokenEndpoint": "https://login.example.com/token",
     "audiences": ["mesh"],
-    "login": {"clientId": "mesh", "clientSecret": "/team/oauth-secret"},
+    "login": {"clientId": "mesh-edge", "clientSecret": "/team/oauth-secret"},
 }
 OUTER = [
     {"region": "us-east-1", "cidr": "10.30.0.0/16", "ami": "ami-0123456789abcdef0"},

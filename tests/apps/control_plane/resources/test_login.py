@@ -28,7 +28,7 @@ PASSWORD = "password of everybody"
 PAGE = {"accept": "text/html,application/xhtml+xml"}
 ANY = {"accept": "*/*"}
 """Gets Envoy's own words instead of a page."""
-LOGIN = {"clientId": "mesh", "clientSecret": "/team/oauth-secret", "scopes": ["openid", "orders.read"]}
+LOGIN = {"clientId": "mesh-edge", "clientSecret": "/team/oauth-secret", "scopes": ["openid", "orders.read"]}
 envoy = pytest.mark.envoy
 
 
@@ -85,7 +85,7 @@ def start_provider(issuer: str, port: int, keys: Path, redirect: str) -> "subpro
         "IDENTITY_ISSUER": issuer,
         "IDENTITY_KEYS": str(keys),
         "IDENTITY_AUDIENCES": "mesh",
-        "IDENTITY_CLIENT_ID": "mesh",
+        "IDENTITY_CLIENT_ID": "mesh-edge",
         "IDENTITY_CLIENT_SECRET": CLIENT_SECRET,
         "IDENTITY_PASSWORD": PASSWORD,
         "IDENTITY_REDIRECTS": redirect,
@@ -147,7 +147,7 @@ def test_a_browser_without_cookies_is_sent_to_the_issuer(lab: Any, browser: http
     assert names == ["client_id", "code_challenge", "code_challenge_method", "redirect_uri", "response_type", "scope", "state"]
     query = {name: values[0] for name, values in parse_qs(location.query).items()}
     edge = f"https://{lab.endpoints[0].address}:8443"
-    assert (query["client_id"], query["code_challenge_method"], query["response_type"]) == ("mesh", "S256", "code")
+    assert (query["client_id"], query["code_challenge_method"], query["response_type"]) == ("mesh-edge", "S256", "code")
     assert query["redirect_uri"] == f"{edge}/oauth2/callback"
     assert "scope=openid%20orders.read" in location.query
     state = json.loads(base64.urlsafe_b64decode(query["state"] + "=="))
@@ -209,7 +209,7 @@ def test_what_a_route_requires_holds_for_those_who_logged_in(browser: httpx.Clie
 @envoy
 def test_a_bearer_token_goes_to_its_verification_instead(lab: Any, browser: httpx.Client) -> None:
     """Acceptance 51."""
-    form = {"grant_type": "client_credentials", "client_id": "mesh", "client_secret": CLIENT_SECRET, "sub": "robot", "ttl": "60"}
+    form = {"grant_type": "client_credentials", "client_id": "mesh-edge", "client_secret": CLIENT_SECRET, "sub": "robot", "ttl": "60"}
     token = httpx.post(f"{lab.issuer}/token", data=form).json()["access_token"]
     before = count(lab, "oauth_passthrough")
     answer = browser.get("/desk", headers={"authorization": f"Bearer {token}"})
