@@ -44,7 +44,7 @@ def status(stack: str, directory: Path | None, *, as_json: bool) -> None:
 
 
 def status_aws(stack: str, settings: Mapping[str, str], *, as_json: bool) -> None:
-    """The machines of a stack in AWS, as EC2 and Auto Scaling tell it; its control planes answer only inside the VPC."""
+    """The machines of a stack in AWS, as EC2 and Auto Scaling tell it; its control planes do not answer from outside."""
     with AwsStack.open(stack, settings) as aws:
         machines = ordered(aws.machines())
     if not machines:
@@ -53,7 +53,7 @@ def status_aws(stack: str, settings: Mapping[str, str], *, as_json: bool) -> Non
         print_json({"machines": _told(machines)})
     else:
         out.print(machine_table(machines))
-        line("\nWhat the control planes serve is not asked: they answer inside the VPC only (docs/deploy.md, section 7).")
+        line("\nWhat the control planes serve is not asked: they answer each other and monitoring only (docs/deploy.md, section 7).")
     if not all_healthy(machines):
         raise Stop("", Exit.UNHEALTHY)
 
