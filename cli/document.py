@@ -4,7 +4,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -100,11 +100,14 @@ def read_document(machines: Sequence[MachineView], deployed: str | None) -> Docu
     )
 
 
-def follow_document(machines: Sequence[MachineView], deployed: str | None, limit: timedelta) -> DocumentView:
-    """Asks until every control plane serves the document and its proxies have answered; where one refuses it or is late, for a time."""
+def follow_document(machines: Callable[[], Sequence[MachineView]], deployed: str | None, limit: timedelta) -> DocumentView:
+    """Asks until every control plane serves the document and its proxies have answered; where one refuses it or is late, for a time.
+
+    `machines` gives those of now: a group may still roll.
+    """
     begun = time.monotonic()
     while True:
-        document = read_document(machines, deployed)
+        document = read_document(machines(), deployed)
         patience = limit if document.may_change else REFUSAL_STANDS
         if document.state is State.SERVED or not document.planes or time.monotonic() - begun > patience.total_seconds():
             return document

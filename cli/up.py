@@ -60,7 +60,7 @@ def up(stack: str, directory: Path | None) -> None:
                 raise
         _keep_outputs(session, watch)
         machines = _wait_healthy(supervisor)
-        document = _wait_served(session, machines)
+        document = _wait_served(session, supervisor)
     _report(session, machines, time.monotonic() - started)
     if not all_healthy(machines) or document.state is not State.SERVED:
         _explain(supervisor, machines)
@@ -120,9 +120,9 @@ def _wait_healthy(supervisor: SupervisorClient) -> list[MachineView]:
     return machines
 
 
-def _wait_served(session: Session, machines: Sequence[MachineView]) -> DocumentView:
+def _wait_served(session: Session, supervisor: SupervisorClient) -> DocumentView:
     with Step("document") as step:
-        document = follow_document(machines, session.deployed_document, DOCUMENT_LIMIT)
+        document = follow_document(lambda: supervisor.status().machines, session.deployed_document, DOCUMENT_LIMIT)
         step.result = document.sentence()
     return document
 

@@ -105,7 +105,7 @@ def test_the_document_is_followed_until_it_is_served_and_every_envoy_hears_a_con
     steps = iter([said(newest=None, serving=None, nodes=()), said(newest="old", serving="old"), said(waits_for=[EDGE]), said(nodes=())])
     machines = [plane, machine("i-2", "edge", "127.0.0.1"), machine("i-3", "monitoring", "127.0.0.1")]
     with console(plane.address, lambda: next(steps, said())):
-        seen = follow_document(machines, "new", timedelta(seconds=10))
+        seen = follow_document(lambda: machines, "new", timedelta(seconds=10))
         assert (seen.state, seen.unconnected, list(seen.troubles("logs"))) == (State.SERVED, (), [])
         assert seen.sentence() == "new served by 1 of 1 control planes"
         assert next(steps, None) is None
@@ -118,21 +118,21 @@ def test_a_refusal_is_believed_only_when_it_stands(plane: MachineView, monkeypat
     monkeypatch.setattr(document, "REFUSAL_STANDS", timedelta(seconds=0.2))
     steps = iter([said(behind={EDGE: {"reason": "no certificate yet", "keeps": False}})])
     with console(plane.address, lambda: next(steps, said())):
-        assert follow_document([plane], "new", timedelta(seconds=10)).state is State.SERVED
+        assert follow_document(lambda: [plane], "new", timedelta(seconds=10)).state is State.SERVED
     with console(plane.address, lambda: said(serving="old", refusal="no such key")):
-        seen = follow_document([plane], "new", timedelta(seconds=10))
+        seen = follow_document(lambda: [plane], "new", timedelta(seconds=10))
     *_, runs, advice = seen.troubles("./mesh logs")
     assert runs == "  it serves old, the last good one; the whole text: ./mesh logs i-1"
     assert "run `up` again" in advice
 
 
 def test_a_control_plane_that_does_not_answer_is_waited_for_as_long_as_said(plane: MachineView) -> None:
-    seen = follow_document([plane], "new", timedelta(seconds=0.1))
+    seen = follow_document(lambda: [plane], "new", timedelta(seconds=0.1))
     assert seen.state is State.WAITING
     assert f"port {CONSOLE_PORT}" in seen.planes[0].reasons[0]
 
 
 def test_nobody_is_waited_for_where_no_control_plane_is_healthy(plane: MachineView) -> None:
     sick = machine("i-1", "control-plane", plane.address, "unhealthy")
-    seen = follow_document([sick, machine("i-2", "edge", "127.0.0.1")], "new", timedelta(seconds=60))
+    seen = follow_document(lambda: [sick, machine("i-2", "edge", "127.0.0.1")], "new", timedelta(seconds=60))
     assert (seen.state, seen.planes) == (State.WAITING, ())
