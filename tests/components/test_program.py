@@ -101,6 +101,7 @@ def test_the_outputs_are_those_that_people_and_tools_read(dev: Any) -> None:
         "caCertificate",
         "controlPlane",
         "database",
+        "document",
         "monitoring",
         "services",
         "vpcId",
