@@ -3,31 +3,42 @@
 import asyncio
 import ssl
 
+import httpx
 from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from cli.finding import Finding
+from cli.smoke_door import Door, is_refusal, refusal
 from model.edge import RouteSpec
 
 TEXT = "HELO"
 TIMEOUT_SECONDS = 15.0
 
 
-async def echoed(ca_file: str, edge: str, name: str, route: RouteSpec) -> Finding:
+async def echoed(door: Door, name: str, route: RouteSpec) -> Finding:
     """A sample says who answers, then echoes."""
     path = f"{route.prefix.rstrip('/')}/ws"
     expected = f"an echo of {TEXT}"
-    # A context of its own: httpx has told the others to speak HTTP/2.
-    verified = ssl.create_default_context(cafile=ca_file)
+    ok: bool | None
     try:
-        async with (
-            asyncio.timeout(TIMEOUT_SECONDS),
-            connect(edge.replace("https://", "wss://", 1) + path, ssl=verified, proxy=None) as socket,
-        ):
-            await socket.recv()
-            await socket.send(TEXT)
-            answer = str(await socket.recv())
-            seen = expected if answer == f"[ws] {TEXT}" else answer
+        answer = await _talk(door, path)
+        seen = expected if answer == f"[ws] {TEXT}" else answer
+        ok = seen == expected
+    except InvalidStatus as error:
+        refused = httpx.Response(error.response.status_code, headers=list(error.response.headers.raw_items()))
+        limited = door.limited and is_refusal(refused)
+        seen, ok = (refusal(refused), None) if limited else (str(error), False)
     except (WebSocketException, OSError, TimeoutError) as error:
-        seen = f"{type(error).__name__}: {error}".rstrip(": ")
-    return Finding(edge=edge, what=f"{path} → {name}, WebSocket", expected=expected, seen=seen, ok=seen == expected)
+        seen, ok = f"{type(error).__name__}: {error}".rstrip(": "), False
+    return Finding(edge=door.edge, what=f"{door.name(path)} → {name}, WebSocket", expected=expected, seen=seen, ok=ok)
+
+
+async def _talk(door: Door, path: str) -> str:
+    place = httpx.URL(door.edge)
+    # A context of its own: httpx has told the others to speak HTTP/2.
+    verified: ssl.SSLContext = await door.trust.context(door.edge, door.host)
+    url = f"wss://{door.authority}{path}"
+    async with asyncio.timeout(TIMEOUT_SECONDS), connect(url, ssl=verified, proxy=None, host=place.host, port=place.port) as socket:
+        await socket.recv()
+        await socket.send(TEXT)
+        return str(await socket.recv())

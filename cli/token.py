@@ -21,6 +21,10 @@ from model.spec import MeshSpec
 TIMEOUT_SECONDS = 10.0
 
 
+class LimitedIssuer(Stop):
+    """The edge's own limits let the issuer not hear of the request."""
+
+
 def token(stack: str, directory: Path | None, *, subject: str, audiences: list[str], scopes: list[str], life: timedelta) -> None:
     """Prints the token and nothing else, so that `$(./mesh token)` is one."""
     line(request_token(Session.open(stack, directory), subject=subject, audiences=audiences, scopes=scopes, life=life))
@@ -50,6 +54,8 @@ def request_token(session: Session, *, subject: str, audiences: list[str], scope
         answer = httpx.post(url, data=form, verify=verified, timeout=TIMEOUT_SECONDS, trust_env=False)
     except httpx.HTTPError as error:
         raise Stop(f"the issuer at {url} was not reached: {type(error).__name__}; `{session.words('status')}` shows its machine") from error
+    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        raise LimitedIssuer(f"the edge's limits let nobody ask the issuer for the next {answer.headers.get('x-ratelimit-reset', '?')} s")
     if answer.status_code != httpx.codes.OK:
         raise Stop(f"the issuer refused: {answer.status_code} {answer.text[:200]}")
     return str(answer.json()["access_token"])
