@@ -27,9 +27,9 @@ from cli.smoke_hops import SAMPLE, arrows
 from cli.smoke_limits import limits
 from cli.smoke_protection import protected, strict_transport
 from cli.smoke_routes import routed
-from cli.smoke_trust import Trust
 from cli.smoke_websocket import echoed
 from cli.token import deployed_mesh
+from cli.trust import Trust
 from local.supervisor.client import MachineView
 from model.edge import RouteSpec
 from model.spec import MeshSpec
@@ -54,9 +54,7 @@ def smoke_aws(stack: str, settings: Mapping[str, str], *, as_json: bool) -> None
     _try(outputs, mesh, machines, {}, as_json=as_json)
 
 
-def _try(
-    outputs: Mapping[str, Any], mesh: MeshSpec, machines: Sequence[MachineView], tokens: smoke_auth.Tokens, *, as_json: bool
-) -> None:
+def _try(outputs: Mapping[str, Any], mesh: MeshSpec, machines: Sequence[MachineView], tokens: smoke_auth.Tokens, *, as_json: bool) -> None:
     findings = asyncio.run(_all(fronts_of(outputs), mesh, machines, Trust(ca=outputs["caCertificate"], edge=mesh.edge), tokens))
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
@@ -85,7 +83,7 @@ async def _all(
         edges = {url: await _doors(clients, url, front, mesh, trust) for url, front in fronts.items()}
         for url, doors in edges.items():
             findings.append(await _redirects(doors[""], mesh.edge.http))
-            findings += await trust.certificates(url)
+            findings += trust.certificates(url)
             findings += await strict_transport(doors[""], NO_ROUTE, mesh.edge)
             findings.append(await doors[""].finding("a path without route", "404", NO_ROUTE, status))
             for name in mesh.services:
@@ -94,8 +92,7 @@ async def _all(
             findings += _unreached(url, mesh)
         # Last of all edges: a limit over all of them is spent for all.
         for doors in edges.values():
-            if len(doors[""].front) == 1:
-                findings += await limits(doors, mesh, NO_ROUTE, tokens)
+            findings += await limits(doors, mesh, NO_ROUTE, tokens)
     return findings
 
 
@@ -104,18 +101,18 @@ async def _doors(clients: AsyncExitStack, url: str, front: Sequence[str], mesh: 
     patience = Patience()
     limited = bool(mesh.edge.rate_limits or mesh.edge.rate_limit_service)
     doors = {}
-    for name in ("", *{domain: None for service in mesh.services.values() for route in service.routes for domain in route.domains}):
-        host = name or await trust.usual_host(url)
-        verified = await trust.context(url, host)
+    for domain in ("", *{domain: None for service in mesh.services.values() for route in service.routes for domain in route.domains}):
+        host = domain or trust.usual_host(url)
+        verified = trust.context(url, host)
         client = httpx.AsyncClient(base_url=url, verify=verified, http2=True, timeout=TIMEOUT_SECONDS, trust_env=False)
         await clients.enter_async_context(client)
-        doors[name] = Door(edge=url, host=host, client=client, front=front, trust=trust, patience=patience, limited=limited)
+        doors[domain] = Door(
+            edge=url, domain=domain, host=host, client=client, front=front, trust=trust, patience=patience, limited=limited
+        )
     return doors
 
 
-async def _service(
-    doors: Mapping[str, Door], name: str, mesh: MeshSpec, instances: set[str], tokens: smoke_auth.Tokens
-) -> list[Finding]:
+async def _service(doors: Mapping[str, Door], name: str, mesh: MeshSpec, instances: set[str], tokens: smoke_auth.Tokens) -> list[Finding]:
     findings: list[Finding] = []
     service = mesh.services[name]
     for route in service.routes:
@@ -130,9 +127,7 @@ async def _service(
     return findings
 
 
-async def _route(
-    door: Door, name: str, mesh: MeshSpec, route: RouteSpec, instances: set[str], tokens: smoke_auth.Tokens
-) -> list[Finding]:
+async def _route(door: Door, name: str, mesh: MeshSpec, route: RouteSpec, instances: set[str], tokens: smoke_auth.Tokens) -> list[Finding]:
     service = mesh.services[name]
     if route.auth != "public":
         return await smoke_auth.guarded(door, mesh, name, route, tokens)

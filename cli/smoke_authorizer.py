@@ -11,8 +11,6 @@ from cli.smoke_routes import body_of
 from model.edge import AuthorizerSpec, RouteSpec
 from model.spec import ServiceSpec
 
-SERVED = "x-envoy-upstream-service-time"
-"""On answers of services, as the first edge passes them on; the authorizer's refusals have it not."""
 AWAY = 503
 """What the edge answers for an authorizer that does not (`failOpen: false`)."""
 
@@ -24,22 +22,13 @@ async def asked(
     is_sample = service.image.build == SAMPLE and route.strip
     path = f"{route.prefix.rstrip('/')}/info" if is_sample else route.prefix
 
-    def served(answer: httpx.Response) -> bool | None:
-        """None: nothing in the answer says whose it is."""
-        if is_sample:
-            return "instance_id" in body_of(answer)
-        if len(door.front) > 1:
-            return None
-        return SERVED in answer.headers
-
     def show(answer: httpx.Response) -> str:
-        if (passed := served(answer)) is None:
-            return f"{answer.status_code} of the authorizer or of the service"
-        if passed:
-            return f"{answer.status_code}, allowed" + (" by it, or in its absence (failOpen)" if authorizer.fail_open else " by it")
-        if answer.status_code >= AWAY:
-            return f"{answer.status_code}: {authorizer.address} is away, or slower than {authorizer.timeout:g} s"
-        return f"{answer.status_code}, refused by it"
+        if answer.status_code == AWAY:
+            return f"503: {authorizer.address} is away, slower than {authorizer.timeout:g} s, or says so itself"
+        if "instance_id" in body_of(answer) if is_sample else answer.is_success:
+            return f"{answer.status_code}, allowed by it" + (", or in its absence (failOpen)" if authorizer.fail_open else "")
+        # Nothing in another image's answer says that it is not the authorizer's.
+        return f"{answer.status_code}, refused by it" + ("" if is_sample else ", or by the service")
 
     def passes(answer: httpx.Response) -> bool:
         return answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR

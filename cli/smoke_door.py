@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from cli.finding import Finding, failure
-from cli.smoke_trust import Trust
+from cli.trust import Trust, authority, sni
 
 PATIENCE_SECONDS = 2.0
 """A request that a limit refuses waits so long at most; one that would wait longer is not asked again."""
@@ -16,7 +16,7 @@ PATIENCE_OF_EDGE_SECONDS = 20.0
 PAUSE_SECONDS = 0.25
 TIMEOUT_SECONDS = 15.0
 LIMIT, REMAINING, RESET = "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"
-REFUSALS = ("x-local-rate-limit", "x-envoy-ratelimited")
+LOCAL, SERVICE = "x-local-rate-limit", "x-envoy-ratelimited"
 """On 429 of the edge's own limits, and of a rate limit service."""
 
 
@@ -37,10 +37,12 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class Door:
-    """One edge, asked as `host`, or by its address where that is empty."""
+    """One edge, asked for a domain as `host`, or by its address where that is empty."""
 
     edge: str
     """Its URL, as the stack's outputs have it."""
+    domain: str
+    """The one of the routes that are asked, empty for those that name none."""
     host: str
     client: httpx.AsyncClient
     front: Sequence[str]
@@ -53,31 +55,36 @@ class Door:
     @property
     def authority(self) -> str:
         """Host and port, as clients say them."""
-        url = httpx.URL(self.edge)
-        return f"{self.host or url.host}:{url.port}" if url.port else self.host or url.host
+        return authority(self.edge, self.host)
 
     def name(self, path: str) -> str:
         """The path as findings say it."""
-        return self.host + path
+        return self.domain + path
 
     async def once(self, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None) -> httpx.Response:
         """One request, whatever answers it."""
-        sni = {"sni_hostname": self.host} if self.host else {}
-        return await self.client.request(method, path, headers={"host": self.authority, **(headers or {})}, extensions=sni)
+        headers = {"host": self.authority, **(headers or {})}
+        return await self.client.request(method, path, headers=headers, extensions=sni(self.host))
 
     async def ask(self, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None) -> httpx.Response:
         """The same; what a limit refuses is asked again for a moment, then raises Limited."""
         waited = 0.0
-        while True:
-            answer = await self.once(path, method=method, headers=headers)
-            if not self.limited or not is_refusal(answer):
-                return answer
-            reset = max(numbers(answer, RESET), default=TIMEOUT_SECONDS)
-            if max(waited, reset) > PATIENCE_SECONDS or self.patience.spent >= PATIENCE_OF_EDGE_SECONDS:
-                raise Limited(refusal(answer))
-            await asyncio.sleep(PAUSE_SECONDS)
-            waited += PAUSE_SECONDS
-            self.patience.spent += PAUSE_SECONDS
+        while self.refuses(answer := await self.once(path, method=method, headers=headers)):
+            waited += await self.pause(answer, waited)
+        return answer
+
+    def refuses(self, answer: httpx.Response) -> bool:
+        """Whether a limit that the stack turns on refused the request."""
+        return self.limited and is_refusal(answer)
+
+    async def pause(self, answer: httpx.Response, waited: float) -> float:
+        """Waits a little of the time that the limit asks for and returns how long; raises Limited if that would be too long."""
+        reset = max(numbers(answer, RESET), default=TIMEOUT_SECONDS)
+        if max(waited, reset) > PATIENCE_SECONDS or self.patience.spent >= PATIENCE_OF_EDGE_SECONDS:
+            raise Limited(refusal(answer))
+        await asyncio.sleep(PAUSE_SECONDS)
+        self.patience.spent += PAUSE_SECONDS
+        return PAUSE_SECONDS
 
     async def finding(
         self,
@@ -105,15 +112,21 @@ class Door:
 
 def is_refusal(answer: httpx.Response) -> bool:
     """Whether the edge's own limits, or its rate limit service, refused the request; an app's 429 is none."""
-    return answer.status_code == httpx.codes.TOO_MANY_REQUESTS and any(name in answer.headers for name in REFUSALS)
+    return answer.status_code == httpx.codes.TOO_MANY_REQUESTS and (LOCAL in answer.headers or SERVICE in answer.headers)
 
 
 def refusal(answer: httpx.Response) -> str:
     """Such an answer in words."""
-    spent = [limit for limit, left in zip(numbers(answer, LIMIT), numbers(answer, REMAINING), strict=False) if not left]
-    limits = " and ".join(map(str, spent)) or "the rate limit service"
     again = max(numbers(answer, RESET), default=0)
-    return f"429 of the limit {limits}" + (f", again in {again} s" if again else "")
+    return f"429 of {_whose(answer)}" + (f", again in {again} s" if again else "")
+
+
+def _whose(answer: httpx.Response) -> str:
+    left = dict(zip(numbers(answer, LIMIT), numbers(answer, REMAINING), strict=False))
+    if LOCAL not in answer.headers or not left:
+        return "the rate limit service"
+    # One over all edges charges each request as many tokens as there are edges, and so refuses with some left.
+    return f"the limit {min(left, key=lambda limit: left[limit])}"
 
 
 def numbers(answer: httpx.Response, name: str) -> list[int]:

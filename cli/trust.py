@@ -1,6 +1,6 @@
-"""Whom `./mesh smoke` trusts at edges: the stack's CA and this machine's, or, of somebody else's CA, the certificate that is shown."""
+"""Whom verbs trust at edges: the stack's CA; where the certificate is of another, that and this machine's, or what is shown."""
 
-import asyncio
+import socket
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,17 @@ TIMEOUT_SECONDS = 15.0
 HTTPS_PORT = 443
 
 
+def authority(url: str, host: str) -> str:
+    """What a client writes as `Host` that asks an edge as `host`, or by its address where that is empty."""
+    place = httpx.URL(url)
+    return f"{host or place.host}:{place.port}" if place.port else host or place.host
+
+
+def sni(host: str) -> dict[str, str]:
+    """The extension with which httpx names the host in the TLS handshake, where its URL has the edge's address."""
+    return {"sni_hostname": host} if host else {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trust:
     """What a client of the stack may trust; names are checked in any case."""
@@ -24,54 +35,54 @@ class Trust:
     """The stack's CA, PEM."""
     edge: EdgeSpec
 
-    async def context(self, url: str, host: str) -> ssl.SSLContext:
+    def context(self, url: str, host: str) -> ssl.SSLContext:
         """A new context for connections to an edge as `host`, or by its address where that is empty."""
         if self._is_own(host):
             return ssl.create_default_context(cadata=self.ca)
         context = self._known()
-        if shown := await self._shown(url, host):
+        if shown := self._shown(url, host):
             # Its CA may be known to the stack's owner alone; whether it is known here is said by the certificate's own finding.
             context.load_verify_locations(cadata=shown)
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context
 
-    async def usual_host(self, url: str) -> str:
+    def usual_host(self, url: str) -> str:
         """As whom to ask for what is there for all hosts: nobody where the stack's CA signs addresses, else a name of the certificate."""
-        if self._is_own("") or not (shown := await self._shown(url, "")):
+        if self._is_own("") or not (shown := self._shown(url, "")):
             return ""
         return next((name.replace("*", "smoke") for name in _names(x509.load_der_x509_certificate(shown))), "")
 
-    async def certificates(self, url: str) -> list[Finding]:
+    def certificates(self, url: str) -> list[Finding]:
         """What is shown to clients of each domain that has a certificate of its own."""
         domains = [domain for own in named_domains(self.edge).values() for domain in own]
-        return [await self._certificate(url, domain) for domain in domains]
+        return [self._certificate(url, domain) for domain in domains]
 
-    async def _certificate(self, url: str, domain: str) -> Finding:
+    def _certificate(self, url: str, domain: str) -> Finding:
         what, expected = f"certificate of {domain}", f"for {domain}, valid"
         try:
-            shown = await _handshake(url, domain, _blind())
-        except (OSError, TimeoutError) as error:
+            shown = _handshake(url, domain, _blind())
+        except OSError as error:
             return Finding(edge=url, what=what, expected=expected, seen=f"{type(error).__name__}: {error}".rstrip(": "), ok=False)
         certificate = x509.load_der_x509_certificate(shown)
         names, ends = _names(certificate), certificate.not_valid_after_utc
         valid = certificate.not_valid_before_utc <= datetime.now(UTC) < ends
-        seen = f"for {', '.join(names) or 'no name'}, until {ends:%Y-%m-%d}, {await self._verified(url, domain)}"
+        seen = f"for {', '.join(names) or 'no name'}, until {ends:%Y-%m-%d}, {self._verified(url, domain)}"
         return Finding(edge=url, what=what, expected=expected, seen=seen, ok=valid and any(is_for(name, domain) for name in names))
 
-    async def _verified(self, url: str, domain: str) -> str:
+    def _verified(self, url: str, domain: str) -> str:
         try:
-            await _handshake(url, domain, self._known())
+            _handshake(url, domain, self._known())
         except ssl.SSLCertVerificationError as error:
             return f"not verified here: {error.verify_message}"
-        except (OSError, TimeoutError) as error:
+        except OSError as error:
             return f"not verified here: {type(error).__name__}"
         return "verified"
 
-    async def _shown(self, url: str, host: str) -> bytes:
+    def _shown(self, url: str, host: str) -> bytes:
         """The certificate, DER; nothing where no connection is made, which the requests will say."""
         try:
-            return await _handshake(url, host, _blind())
-        except (OSError, TimeoutError):
+            return _handshake(url, host, _blind())
+        except OSError:
             return b""
 
     def _is_own(self, host: str) -> bool:
@@ -84,16 +95,14 @@ class Trust:
         return context
 
 
-async def _handshake(url: str, host: str, context: ssl.SSLContext) -> bytes:
+def _handshake(url: str, host: str, context: ssl.SSLContext) -> bytes:
     """The certificate that the edge shows, DER."""
     place = httpx.URL(url)
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        _, writer = await asyncio.open_connection(place.host, place.port or HTTPS_PORT, ssl=context, server_hostname=host or place.host)
-    try:
-        shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    finally:
-        writer.transport.abort()
-    return shown
+    with (
+        socket.create_connection((place.host, place.port or HTTPS_PORT), TIMEOUT_SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname=host or place.host) as protected,
+    ):
+        return protected.getpeercert(binary_form=True) or b""
 
 
 def _blind() -> ssl.SSLContext:
