@@ -1,4 +1,4 @@
-"""Whom verbs trust at edges: the stack's CA; where the certificate is of another, that and this machine's, or what is shown."""
+"""Whom verbs trust at edges: the stack's CA, and where a certificate is not of it, the one that is shown."""
 
 import socket
 import ssl
@@ -37,13 +37,11 @@ class Trust:
 
     def context(self, url: str, host: str) -> ssl.SSLContext:
         """A new context for connections to an edge as `host`, or by its address where that is empty."""
-        if self._is_own(host):
+        if self._is_own(host) or not (shown := self._shown(url, host)):
             return ssl.create_default_context(cadata=self.ca)
-        context = self._known()
-        if shown := self._shown(url, host):
-            # Its CA may be known to the stack's owner alone; whether it is known here is said by the certificate's own finding.
-            context.load_verify_locations(cadata=shown)
-            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        # Its CA may be known to the stack's owner alone; whether it is known here is said by the certificate's own finding.
+        context = ssl.create_default_context(cadata=shown)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context
 
     def usual_host(self, url: str) -> str:
@@ -53,8 +51,11 @@ class Trust:
         return next((name.replace("*", "smoke") for name in _names(x509.load_der_x509_certificate(shown))), "")
 
     def certificates(self, url: str) -> list[Finding]:
-        """What is shown to clients of each domain that has a certificate of its own."""
-        domains = [domain for own in named_domains(self.edge).values() for domain in own]
+        """What is shown to clients of each domain that has a certificate of its own, and to others where that is not of the stack's CA."""
+        usual = self.usual_host(url)
+        issued = self.edge.tls.acme.domains if self.edge.tls.acme else []
+        named = [domain for own in named_domains(self.edge).values() for domain in own]
+        domains = dict.fromkeys([*([usual] if usual else []), *issued, *named])
         return [self._certificate(url, domain) for domain in domains]
 
     def _certificate(self, url: str, domain: str) -> Finding:
@@ -90,6 +91,7 @@ class Trust:
         return self.edge.tls.mode == "self-signed" and host not in named
 
     def _known(self) -> ssl.SSLContext:
+        """Trusts the stack's CA and those of this machine."""
         context = ssl.create_default_context()
         context.load_verify_locations(cadata=self.ca)
         return context
