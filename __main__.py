@@ -29,7 +29,7 @@ from components.dns import PrivateDns, PrivateDnsArgs, PublicDns, PublicDnsArgs
 from components.edge import EdgeAddresses, EdgeAddressesArgs
 from components.endpoints import Endpoints, EndpointsArgs
 from components.firewall import Firewall, FirewallArgs
-from components.foundation import AGENT, CONTROL_PLANE, IDENTITY, Foundation
+from components.foundation import Foundation
 from components.identity_provider import IdentityProvider, IdentityProviderArgs
 from components.login_secrets import LoginSecrets, LoginSecretsArgs
 from components.machine_files import StackFacts
@@ -42,6 +42,7 @@ from components.registry import Registry, RegistryArgs
 from components.service_group import ServiceGroup, ServiceGroupArgs
 from components.tags import StackTags
 from model import edge_certificates
+from model.builds import AGENT, CONTROL_PLANE, IDENTITY
 from model.contract import Role, database_secret, document_version
 from model.edge import OuterSpec
 from model.identity import callbacks, is_builtin

@@ -12,8 +12,9 @@ from typing import Any
 import pulumi
 import yaml
 
-from components import subnets
+from components import subnets, user_data_sizes
 from components.firewall_rules import rules
+from model import builds
 from model.contract import PROJECT
 from model.problems import ConfigError, Problem
 from model.proto_files import compile_bridges
@@ -53,6 +54,8 @@ def read_settings() -> Settings:
     zones = _zones(config, region or "", mesh.network.zones if mesh else 1, problems)
     if mesh:
         problems += _quota_problems(mesh)
+        problems += builds.unbuildable(mesh, PROJECT_DIRECTORY, root=f"{PROJECT}:mesh")
+        problems += user_data_sizes.problems(mesh, stack=pulumi.get_stack(), region=region or "", root=f"{PROJECT}:mesh")
         if mesh.production and not mesh.is_local:
             problems += _secrets_provider_problems(_secrets_provider(pulumi.get_stack()))
             problems += _unlocked_images(mesh)

@@ -27,7 +27,7 @@ def check(stack: str, file: StackFile) -> MeshSpec:
         count = f"{len(error.problems)} mistake{'s' if len(error.problems) > 1 else ''}"
         err.print(f"[red]{file.path.name} has {count}; nothing was touched.[/]")
         for problem in error.problems:
-            err.print(_shown(problem))
+            err.print(_shown(problem), soft_wrap=False)
         raise Stop("", Exit.USAGE) from error
 
 

@@ -32,7 +32,7 @@ The rules between values are in `model/rules.py` and `model/edge_rules.py`; `tes
 
 Write text that looks like a number in quotes: `version: "18"`.
 """
-TIME = "`15s`, `500ms` or `2m`; a plain number is seconds"
+TIME = "`15s`, `500ms` or `2m`, in whole milliseconds; a plain number is seconds"
 WORDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Any: "anything"}
 
 

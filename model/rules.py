@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from model import auth_rules, edge_rules, outer_rules, tls_rules
+from model import auth_rules, builds, edge_rules, outer_rules, tls_rules
 from model.contract import LOCAL_POSTGRES_VERSION, MACHINE_PORTS, METRICS_PORT, ORIGIN_PORT, POSTGRES_PORT, WARMTH_PORT
 from model.edge import EdgeSpec
 from model.problems import Problem, suggestion
@@ -292,6 +292,10 @@ def _images_are_whole(parts: Parts) -> Iterator[Problem]:
             )
 
 
+def _builds_have_names_of_their_own(parts: Parts) -> Iterator[Problem]:
+    yield from builds.check(parts.root, parts.services)
+
+
 def _health_checks_fit_the_protocol(parts: Parts) -> Iterator[Problem]:
     for name, service in parts.services.items():
         if service.health and service.protocol != "http":
@@ -353,6 +357,7 @@ _RULES = (
     _calls_lead_somewhere,
     _ports_are_free,
     _images_are_whole,
+    _builds_have_names_of_their_own,
     _health_checks_fit_the_protocol,
     _metrics_are_http,
     _variables_are_the_apps_own,

@@ -17,6 +17,7 @@ LOCAL_NETWORK = IPv4Network("127.0.0.0/8")
 
 Name = Annotated[str, BeforeValidator(words.service_name)]
 Text = Annotated[str, BeforeValidator(words.text)]
+ProgramText = Annotated[str, BeforeValidator(words.program_text)]
 
 
 class NetworkSpec(Spec):
@@ -79,14 +80,18 @@ class ServiceSpec(Spec):
     metrics: Annotated[str, BeforeValidator(words.metrics_path)] | None = Field(
         None, description="path of the app's Prometheus metrics; without it only its sidecar is scraped", examples=["/metrics"]
     )
-    env: dict[Annotated[str, BeforeValidator(words.variable)], Text] = Field(
-        {}, description="environment variables of the app, as text", examples=['{LOG_LEVEL: "info"}']
+    env: dict[Annotated[str, BeforeValidator(words.variable)], ProgramText] = Field(
+        {},
+        description="environment variables of the app, as text; compressed, a few KB at most, since user data has 16 KB",
+        examples=['{LOG_LEVEL: "info"}'],
     )
     secrets: dict[Annotated[str, BeforeValidator(words.variable)], Annotated[str, BeforeValidator(words.parameter)]] = Field(
         {}, description="environment variables filled from SSM parameters", examples=["{API_KEY: /team/api-key}"]
     )
     instance_type: InstanceType = Field("t3.small", description="an EC2 instance type", examples=["t3.small"])
-    command: list[Text] | None = Field(None, min_length=1, description="arguments that replace the image's command", examples=['["serve"]'])
+    command: list[ProgramText] | None = Field(
+        None, min_length=1, description="arguments that replace the image's command", examples=['["serve"]']
+    )
 
     @property
     def edge_routes(self) -> dict[str, RouteSpec]:

@@ -1,5 +1,6 @@
 """What one value of the stack config must look like; each function takes what YAML gave and returns it in our form."""
 
+import math
 import re
 import shlex
 from ipaddress import IPv4Network
@@ -13,7 +14,7 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """Of a DNS name (RFC 1123)."""
 _PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _IMAGE = re.compile(
-    rf"(?:{_PART}(?::[0-9]+)?/)?{_PART}(?:/{_PART})*(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@sha256:(?P<digest>[0-9a-f]{{64}}))?",
+    rf"(?P<name>(?:{_PART}(?::[0-9]+)?/)?{_PART}(?:/{_PART})*)(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@sha256:(?P<digest>[0-9a-f]{{64}}))?",
     re.ASCII,
 )
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()+,;=:@-]+)+|/")
@@ -22,10 +23,15 @@ SMALLEST_NETWORK = 20
 LARGEST_NETWORK = 16
 EBS_LIMIT_GIB = 16384
 """Largest gp3 volume (AWS: EBS volume types)."""
-LONGEST_RETENTION_YEARS = 100
-"""Prometheus counts nanoseconds in 64 bits, which overflow after 292 years."""
-SHORTEST_TIME = 0.001
-"""Seconds; Envoy takes less for none at all, which would be a request without a timeout."""
+VARIABLE_LIMIT_BYTES = 128_000
+"""Linux starts no program with a longer argument or `NAME=value` than 128 KiB, less what a name takes (execve(2), MAX_ARG_STRLEN)."""
+IMAGE_NAME_LIMIT = 255
+"""Longest name of an image with its registry, without tag and digest (Docker's distribution library)."""
+LONGEST_RETENTION_HOURS = 100 * 365 * 24
+"""Prometheus counts it in nanoseconds of 64 bits, which end at 292 years."""
+_RETENTION_HOURS = {"h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}
+_GRAVITON = re.compile(r"(?:a1|[a-z]+[0-9]+g[a-z]*|[a-z]+[0-9]+[a-z]*-gb[0-9]+)\..*")
+"""AWS's naming: the letter behind the generation is the processor's, g is Arm; `a1` is older, `p6e-gb200` has Grace processors."""
 POSTGRES_VERSIONS = ("14", "15", "16", "17", "18")
 
 
@@ -34,7 +40,7 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         raise broken(f"must be text, YAML reads this as {type(value).__name__}", f'put it in quotes: "{value}"')
     if re.search(r"[\0\ud800-\udfff]", value):
-        raise broken("no program can be given a NUL, or half of a surrogate pair", "remove the character")
+        raise broken("no program can be given a NUL character, or half of a surrogate pair", "remove it")
     return value
 
 
@@ -45,6 +51,15 @@ def line(value: object) -> str:
         plain = "".join(letter for letter in found if letter.isprintable()).strip()
         rule = "this is text of one line, not empty, without control characters and without blanks at its ends"
         raise broken(rule, f'write "{plain}"' if plain else "write the text, or remove the key")
+    return found
+
+
+def program_text(value: object) -> str:
+    """A text that a program can be started with: 128,000 bytes at most."""
+    found = text(value)
+    if len(found.encode()) > VARIABLE_LIMIT_BYTES:
+        rule = f"Linux starts no program with more than {VARIABLE_LIMIT_BYTES:,} bytes in one text"
+        raise broken(rule, "put it into a file of the image")
     return found
 
 
@@ -153,6 +168,8 @@ def image_ref(value: object) -> str:
         )
     if match["tag"] == "latest" and not match["digest"]:
         raise broken("`latest` changes under a running mesh", "name a version's tag or a digest")
+    if len(match["name"]) > IMAGE_NAME_LIMIT:
+        raise broken(f"an image's name with its registry has at most {IMAGE_NAME_LIMIT} characters", "give the repository a shorter name")
     return ref
 
 
@@ -166,7 +183,7 @@ def build_directory(value: object) -> str:
 
 def local_command(value: object) -> str:
     """A command line with at least `{port}`; other braces are refused, since nothing would fill them in."""
-    command = text(value)
+    command = program_text(value)
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -198,8 +215,12 @@ def parameter(value: object) -> str:
 
 
 def instance_type(value: object) -> str:
-    """An EC2 instance type by form; whether the region has it, AWS says."""
-    return matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", value, "an instance type is family.size", "write for example `t3.small`")
+    """An EC2 instance type with x86-64 processors, by its name; whether the region has it, AWS says."""
+    name = matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", value, "an instance type is family.size", "write for example `t3.small`")
+    if _GRAVITON.fullmatch(name):
+        rule = "its processors are Arm's (arm64); the mesh's own images, which every machine runs, are amd64"
+        raise broken(rule, "write for example `t3.small`")
+    return name
 
 
 def region(value: object) -> str:
@@ -243,15 +264,15 @@ def gibibytes(size: str) -> int:
 
 
 def retention(value: object) -> str:
-    """A Prometheus duration of one unit."""
-    found = matching(r"[1-9][0-9]{0,6}[hdwy]", value, "retention is a whole number with h, d, w or y", "write for example `15d`")
-    if int(found[:-1]) * {"h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}[found[-1]] > LONGEST_RETENTION_YEARS * 365 * 24:
-        raise broken(f"samples are kept for {LONGEST_RETENTION_YEARS} years at most", "write for example `2y`")
-    return found
+    """A Prometheus duration of one unit, of 100 years at most."""
+    span = matching(r"[1-9][0-9]*[hdwy]", value, "retention is a whole number with h, d, w or y", "write for example `15d`")
+    if len(span) > 7 or int(span[:-1]) * _RETENTION_HOURS[span[-1]] > LONGEST_RETENTION_HOURS:
+        raise broken("retention is at most 100 years", "write 100y or less")
+    return span
 
 
 def seconds(value: object) -> float:
-    """`15s`, `500ms` or `2m` in seconds; plain numbers are seconds (that is how the mesh document holds them)."""
+    """`15s`, `500ms` or `2m` in seconds, whole milliseconds; plain numbers are seconds (that is how the mesh document holds them)."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         span: float = value
     else:
@@ -259,6 +280,9 @@ def seconds(value: object) -> float:
         if not match:
             raise broken("a time is a number with ms, s or m", "write for example `15s`")
         span = float(match[1]) * {"ms": 0.001, "s": 1, "m": 60}[match[2]]
-    if not SHORTEST_TIME <= span <= 3600:
+    if not 0 < span <= 3600:
         raise broken("a time is at least 1ms and at most 60m", "write for example `15s`")
-    return float(span)
+    milliseconds = round(span * 1000)
+    if not math.isclose(span * 1000, milliseconds, rel_tol=1e-9):
+        raise broken("a time is 1ms or more, in whole milliseconds: Envoy has nothing finer", f"write {max(milliseconds, 1)}ms")
+    return milliseconds / 1000

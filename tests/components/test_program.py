@@ -1,6 +1,8 @@
 """The whole program under every stack, and what stops it before the first resource."""
 
 import json
+import random
+import string
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable
@@ -8,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from docs import costs_page
 from model.http_rules import services_of
+from tests.components.conftest import REPO
 
 PLACEHOLDER = "@sha256:" + "0" * 64
 DIGEST = "@sha256:" + "1" * 64
@@ -49,6 +53,27 @@ def test_prod_spreads_over_three_zones_with_a_gateway_each(prod: Any) -> None:
     assert counted(prod)["aws:ec2/natGateway:NatGateway"] == 3
     zones = {subnet.inputs["availabilityZone"] for subnet in prod.of("aws:ec2/subnet:Subnet")}
     assert zones == {"eu-central-1a", "eu-central-1b", "eu-central-1c"}
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_the_costs_page_and_the_guide_count_the_machines_that_the_program_declares(stack: str, dev: Any, prod: Any) -> None:
+    program = {"dev": dev, "prod": prod}[stack]
+    groups = program.of("aws:autoscaling/group:Group")
+    templates = {item.name: item.inputs["instanceType"] for item in program.of("aws:ec2/launchTemplate:LaunchTemplate")}
+    declared: Counter[str] = Counter()
+    for group in groups:
+        declared[templates[f"{group.name.removesuffix('-group')}-template"]] += int(group.inputs["desiredCapacity"])
+    assert costs_page.machines(costs_page.read_stack(stack)) == declared
+    assert f"| `{stack}` | {declared.total()} |" in (REPO / "docs" / "costs.md").read_text()
+    guide = (REPO / "docs" / "deploy.md").read_text()
+    [row] = [line for line in guide.splitlines() if line.startswith("| fewest machines |")]
+    assert row.split("|")[["dev", "prod"].index(stack) + 2].strip() == str(declared.total())
+
+
+def test_the_costs_page_counts_the_images_that_the_program_builds(dev: Any) -> None:
+    lines = {item.what: item.count for item in costs_page.bill(costs_page.read_stack("dev"), costs_page.read_prices())}
+    repositories = len(dev.of("aws:ecr/repository:Repository"))
+    assert lines["*assumed:* GB of our images in ECR"] == repositories * costs_page.read_prices().assumptions["image_gb"]
 
 
 def test_prod_protects_what_holds_data(prod: Any, dev: Any) -> None:
@@ -202,6 +227,15 @@ class TestMistakes:
         said = refused(lambda config: config["envoy-mesh:mesh"]["services"]["grpc-1"].update(bridge=bridge), preview=True)
         place = "envoy-mesh:mesh.services.grpc-1.bridge.proto"
         assert f"{place} = 'apps/protos/nothing.proto': there is no such file in the repository. Fix: mend the proto" in said
+
+    def test_a_build_without_a_dockerfile_is_named(self, refused: Callable[..., str]) -> None:
+        said = refused(lambda config: config["envoy-mesh:mesh"]["services"]["service-1"].update(image={"build": "docs"}), preview=True)
+        assert "envoy-mesh:mesh.services.service-1.image.build = 'docs': the directory has no Dockerfile. Fix: name" in said
+
+    def test_variables_that_user_data_has_no_room_for_are_named(self, refused: Callable[..., str]) -> None:
+        words = "".join(random.Random(1).choices(string.ascii_letters, k=20_000))
+        said = refused(lambda config: config["envoy-mesh:mesh"]["services"]["service-1"].update(env={"WORDS": words}), preview=True)
+        assert "envoy-mesh:mesh.services.service-1.env = 20,013 bytes: with it the user data of service/service-1 has" in said
 
     def test_a_missing_mesh_is_named(self, refused: Callable[..., str]) -> None:
         assert "envoy-mesh:mesh = None: a mesh is a mapping" in refused(lambda config: config.pop("envoy-mesh:mesh"))

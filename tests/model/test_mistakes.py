@@ -150,6 +150,37 @@ def test_an_issuer_that_control_planes_cannot_reach_is_written_out() -> None:
     read_mesh(config)
 
 
+@pytest.mark.parametrize(
+    "kind", ["t3.small", "g4dn.xlarge", "g6e.xlarge", "gr6.4xlarge", "m7i-flex.large", "c7a.large", "p6-b200.48xlarge", "u-3tb1.56xlarge"]
+)
+def test_instance_types_with_x86_processors_are_taken(kind: str) -> None:
+    assert read_mesh(changed(f"{WEB}.instanceType", kind)).services["web"].instance_type == kind
+
+
+@pytest.mark.parametrize("kind", ["t4g.nano", "m6gd.large", "im4gn.large", "is4gen.large", "hpc7g.large", "g5g.xlarge", "p6e-gb200.large"])
+def test_instance_types_with_arm_processors_are_refused(kind: str) -> None:
+    with pytest.raises(ConfigError, match=r"services\.web\.instanceType = .* \(arm64\)"):
+        read_mesh(changed(f"{WEB}.instanceType", kind))
+
+
+@pytest.mark.parametrize("written", ["100y", "5214w", "36500d", "876000h", "15d"])
+def test_samples_may_be_kept_for_100_years(written: str) -> None:
+    assert read_mesh(changed("observability.prometheus.retention", written)).observability.prometheus.retention == written
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("1ms", 0.001), ("0.5s", 0.5), ("1.005s", 1.005), ("0.1m", 6.0), ("3599.999s", 3599.999)])
+def test_a_time_of_whole_milliseconds_is_taken_as_it_is(written: str, seconds: float) -> None:
+    config = changed(f"{WEB}.routes", [{"prefix": "/w", "timeout": written}])
+    mesh = read_mesh(config)
+    assert mesh.services["web"].routes[0].timeout == seconds
+    assert read_mesh(mesh.document()) == mesh
+
+
+def test_two_services_may_run_one_image() -> None:
+    config = changed("services.api.image", {"build": "./apps/http_service"})
+    assert read_mesh(config).services["api"].image.build == "apps/http_service"
+
+
 def test_production_refuses_the_builtin_issuer() -> None:
     config = changed("edge.auth", {"issuer": "builtin", "audiences": ["mesh"]}) | {"production": True}
     with pytest.raises(ConfigError, match=r"edge.auth.issuer = 'builtin': .* everybody in who knows one password"):
