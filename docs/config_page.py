@@ -83,7 +83,7 @@ def _models(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
 def _other_keys() -> list[str]:
     """Keys beside the mesh: what Pulumi.yaml declares."""
     declared = yaml.safe_load((REPO / "Pulumi.yaml").read_text())["config"]
-    rows = [_row("`aws:region`", "text", "required", "the AWS region of the stack", "`eu-central-1`")]
+    rows = [_row("`aws:region`", "text", "required", "the AWS region of the stack, of AWS' standard partition", "`eu-central-1`")]
     for key, entry in declared.items():
         default = f"`{entry['default']!r}`" if entry.get("default") not in (None, "") else "none"
         rows.append(_row(f"`{key}`", str(entry["type"]), default, str(entry["description"]), ""))

@@ -183,7 +183,11 @@ class MeshSpec(Spec):
     )
     network: NetworkSpec = Field(description="the VPC", examples=["{cidr: 10.20.0.0/16}"])
     edge: EdgeSpec = EdgeSpec()
-    services: dict[Name, ServiceSpec] = Field(min_length=1, description="name and description of each service", examples=["{web: {…}}"])
+    services: dict[Name, ServiceSpec] = Field(
+        min_length=1,
+        description="name and description of each service",
+        examples=["{web: {image: {build: apps/http_service}, port: 8080}}"],
+    )
     database: DatabaseSpec | None = None
     observability: ObservabilitySpec = ObservabilitySpec()
     machines: MachinesSpec = MachinesSpec()
