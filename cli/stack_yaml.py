@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.reader import ReaderError
 
 from model.problems import ConfigError, Location, Problem, dotted, shown
 
@@ -16,6 +17,7 @@ DEEPEST = 50
 """Levels of lists and mappings in each other; the deepest key of a mesh has ten."""
 MOST_VALUES = 200_000
 """Values of a file with its aliases written out; a mesh of a thousand services has a tenth of them."""
+LINE_END = "\n"
 TAG = "tag:yaml.org,2002:"
 MERGE = f"{TAG}merge"
 PLAIN = {f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
@@ -25,8 +27,8 @@ READ_AS = {"int": "a number", "float": "a number", "bool": "true or false", "nul
 
 def load(text: str, name: str) -> Any:
     """The content of the file `name`; raises ConfigError with the place of each mistake."""
-    loader = _Loader(text, name)
     try:
+        loader = _Loader(text, name)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -35,10 +37,9 @@ def load(text: str, name: str) -> Any:
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_no_yaml(error, text, name)]) from error
-    except yaml.YAMLError as error:
-        raise ConfigError([Problem(name, "(the file)", f"this is not YAML: {_one_line(error)}", "remove the character")]) from error
-    finally:
-        loader.dispose()
+    except ReaderError as error:
+        place, value = f"{name}, line {text.count(LINE_END, 0, error.position) + 1}", repr(chr(error.character))
+        raise ConfigError([Problem(place, value, "YAML has no control characters", "remove the character")]) from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -53,7 +54,7 @@ class _Loader(yaml.SafeLoader):
         self._values_of: dict[str, int] = {}
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         anchor, line = event.anchor, event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent) and anchor in self._open:
             raise self._refusal(line, f"*{anchor}", "the alias stands inside of what it names, so it has no end", "write the value out")

@@ -189,8 +189,8 @@ class MeshSpec(Spec):
         examples=["{web: {image: {build: apps/http_service}, port: 8080}}"],
     )
     database: DatabaseSpec | None = None
-    observability: ObservabilitySpec = ObservabilitySpec()
-    machines: MachinesSpec = MachinesSpec()
+    observability: ObservabilitySpec = Field(ObservabilitySpec(), examples=["{prometheus: {retention: 15d}}"])
+    machines: MachinesSpec = Field(MachinesSpec(), examples=["{ami: ami-0123456789abcdef0}"])
     quotas: QuotasSpec = QuotasSpec()
     production: StrictBool = Field(False, description="digests, protection and a KMS secrets provider are required", examples=["true"])
 
