@@ -53,7 +53,7 @@ def read_settings() -> Settings:
     config, problems = pulumi.Config(), _unknown_keys()
     region = _region(problems)
     mesh = _mesh(config, region, problems)
-    zones = _zones(config, region, mesh.network.zones if mesh else 1, problems)
+    zones = _zones(config, region, mesh.network.zones if mesh else None, problems)
     if mesh:
         problems += _quota_problems(mesh)
         if mesh.production and not mesh.is_local:
@@ -78,9 +78,8 @@ def _unknown_keys() -> list[Problem]:
     """Keys of the project's namespace that nobody reads; those of other namespaces are for Pulumi's providers to judge."""
     given = {**get_config_env(), **CONFIG.get()}
     names = {name: value for key, value in given.items() for namespace, _, name in [key.partition(":")] if namespace == PROJECT}
-    known = [f"{PROJECT}:{key}" for key in KEYS]
     return [
-        Problem(f"{PROJECT}:{name}", shown(value), "this key is not known here", suggestion(f"{PROJECT}:{name}", known))
+        Problem(f"{PROJECT}:{name}", shown(value), "this key is not known here", suggestion(name, KEYS))
         for name, value in names.items()
         if name not in KEYS
     ]
@@ -103,6 +102,8 @@ def _mesh(config: pulumi.Config, region: str | None, problems: list[Problem]) ->
     rule, fix = "a mesh is a mapping with domain, network and services", "see Pulumi.local.yaml for an example"
     text = config.get("mesh")
     local = _local(config, problems)
+    if local is None:
+        return None
     try:
         if text:
             return read_mesh(json.loads(text), local=local, region=region, root=root)
@@ -114,13 +115,14 @@ def _mesh(config: pulumi.Config, region: str | None, problems: list[Problem]) ->
     return None
 
 
-def _local(config: pulumi.Config, problems: list[Problem]) -> bool:
+def _local(config: pulumi.Config, problems: list[Problem]) -> bool | None:
+    """None where the key says neither: half of what holds for a mesh depends on it."""
     try:
         return config.get_bool("local") or False
     except pulumi.ConfigTypeError:
         rule = "this is true or false, and `./mesh` alone sets it"
         problems.append(Problem(f"{PROJECT}:local", shown(config.get("local")), rule, "remove the key"))
-        return False
+        return None
 
 
 def _descriptors(mesh: MeshSpec, problems: list[Problem]) -> dict[str, bytes]:
@@ -129,20 +131,21 @@ def _descriptors(mesh: MeshSpec, problems: list[Problem]) -> dict[str, bytes]:
     return compiled
 
 
-def _zones(config: pulumi.Config, region: str | None, count: int, problems: list[Problem]) -> list[str]:
-    """Named zones, for accounts that lack one of the first letters; else the region's first."""
+def _zones(config: pulumi.Config, region: str | None, count: int | None, problems: list[Problem]) -> list[str]:
+    """Named zones, for accounts that lack one of the first letters; else the region's first. `count` is None where the mesh is wrong."""
     try:
         named: Any = config.get_object("zoneNames")
     except pulumi.ConfigTypeError:
         named = config.get("zoneNames")
     if named is None or named == []:
-        return subnets.zone_names(region or "", count)
+        return subnets.zone_names(region or "", count or 1)
     path, pattern = f"{PROJECT}:zoneNames", (re.escape(region) if region else ".+") + "[a-z]"
     if not isinstance(named, list) or not all(isinstance(zone, str) and re.fullmatch(pattern, zone) for zone in named):
         rule = f"this is a list of names of {region or 'the region'}'s zones"
         example = region or "eu-central-1"
         problems.append(Problem(path, shown(named), rule, f"write for example [{example}a, {example}b], or remove the key"))
-    elif len(set(named)) != len(named) or len(named) != count:
+    elif len(set(named)) != len(named) or len(named) != (count or len(named)):
+        count = count or len(set(named))
         rule = f"the mesh spreads over {count} zones, each named once"
         problems.append(Problem(path, shown(named), rule, f"name {count} different zones, or change `network.zones`"))
     else:

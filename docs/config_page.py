@@ -30,7 +30,8 @@ Keys are camelCase. A key that is not listed here is refused. All mistakes are t
 each with its place, its value, the rule and the fix. `./mesh preview --stack <stack>` checks a config without credentials.
 The rules between values are in `model/rules.py` and `model/edge_rules.py`; `tests/model/test_mistakes.py` shows each message.
 
-Write text that looks like a number in quotes: `version: "18"`.
+The file is read as Pulumi reads it. Two equal keys are refused, as are keys that are not text; `yes`, `on` and `1:30` are text.
+Write text that looks like a number or a date in quotes: `version: "18"`.
 """
 TIME = "`15s`, `500ms` or `2m`; a plain number is seconds"
 WORDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Any: "anything"}

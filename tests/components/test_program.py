@@ -252,7 +252,7 @@ class TestMistakes:
     @pytest.mark.parametrize("text", ["maybe", "[1]", "", "1"])
     def test_local_is_true_or_false(self, refused: Callable[..., str], text: str) -> None:
         said = refused(lambda config: config.update({"envoy-mesh:local": text}))
-        assert f"envoy-mesh:local = {text!r}: this is true or false" in said
+        assert said.startswith(f"1 mistake in the stack config:\n  envoy-mesh:local = {text!r}: this is true or false")
 
     @pytest.mark.parametrize(
         ("region", "rule"),
@@ -275,7 +275,7 @@ class TestMistakes:
 
     @pytest.mark.parametrize(
         ("key", "fix"),
-        [("mehs", "did you mean 'envoy-mesh:mesh'?"), ("zoneName", "did you mean 'envoy-mesh:zoneNames'?"), ("xyzzy", "envoy-mesh:local")],
+        [("mehs", "did you mean 'mesh'?"), ("zoneName", "did you mean 'zoneNames'?"), ("xyzzy", "use one of: local, mesh, publicZone")],
     )
     def test_a_key_of_the_projects_namespace_that_nobody_reads_is_refused(self, refused: Callable[..., str], key: str, fix: str) -> None:
         said = refused(lambda config: config.update({f"envoy-mesh:{key}": "x", "aws:profile": "mine", "docker:host": "ssh://a"}))
@@ -287,11 +287,18 @@ class TestMistakes:
         self, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PULUMI_CONFIG", json.dumps({"envoy-mesh:publicZne": "Z0123456789ABCDEFGHIJ", "aws:region": "eu-central-1"}))
-        assert "did you mean 'envoy-mesh:publicZone'?" in refused(lambda config: None)
+        assert "did you mean 'publicZone'?" in refused(lambda config: None)
 
     def test_the_keys_that_are_read_are_those_that_the_project_declares(self) -> None:
         declared = yaml.safe_load((REPO / "Pulumi.yaml").read_text())["config"]
         assert {f"{PROJECT}:{key}" for key in KEYS} == set(declared)
+
+    def test_zones_are_not_counted_for_a_mesh_that_could_not_be_read(self, refused: Callable[..., str]) -> None:
+        def change(config: dict[str, Any]) -> None:
+            config["envoy-mesh:zoneNames"] = ["eu-central-1b", "eu-central-1c"]
+            config["envoy-mesh:mesh"]["domain"] = "x"
+
+        assert refused(change).startswith("1 mistake in the stack config:")
 
     def test_a_public_zone_is_named_by_its_id(self, refused: Callable[..., str]) -> None:
         said = refused(lambda config: config.update({"envoy-mesh:publicZone": "example.com"}))
