@@ -16,7 +16,7 @@ def refuse(file: str, error: ConfigError) -> NoReturn:
     count = f"{len(error.problems)} mistake{'s' if len(error.problems) > 1 else ''}"
     err.print(Text(f"{file} has {count}; nothing was touched.", style="red"))
     for problem in error.problems:
-        err.print(_shown(problem))
+        err.print(_shown(problem), soft_wrap=False)
     raise Stop("", Exit.USAGE) from error
 
 

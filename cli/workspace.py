@@ -47,15 +47,21 @@ class StackFile:
         return str(self.content["config"].get("aws:region", DEFAULT_REGION))
 
 
-def read_stack_file(repo: Path, stack: str) -> StackFile:
-    """Reads a stack's file; raises Stop that names the stacks there are when it is missing, or the place of each mistake.
-
-    A mistake here is one that hides the config from Pulumi; what the config says, `config_check` judges.
-    """
+def stack_file(repo: Path, stack: str) -> Path:
+    """The path of a stack's file; raises Stop that names the stacks there are when it is missing."""
     path = repo / f"Pulumi.{stack}.yaml"
     if not path.exists():
         names = ", ".join(sorted(found.name.split(".")[1] for found in repo.glob("Pulumi.*.yaml"))) or "none"
         raise Stop(f"no stack {stack!r}: {path.name} is not there. Stacks of this clone: {names}", Exit.USAGE)
+    return path
+
+
+def read_stack_file(repo: Path, stack: str) -> StackFile:
+    """Reads a stack's file; raises Stop when it is missing, or with the place of each mistake.
+
+    A mistake here is one that hides the config from Pulumi; what the config says, `config_check` judges.
+    """
+    path = stack_file(repo, stack)
     try:
         content = load(_text(path), path.name)
         if problems := list(_mistakes(content)):

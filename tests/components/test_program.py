@@ -4,7 +4,6 @@ import json
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ import yaml
 from model.contract import PROJECT
 from model.http_rules import services_of
 from settings import KEYS
+from tests.components.conftest import REPO
 
-REPO = Path(__file__).resolve().parents[2]
 PLACEHOLDER = "@sha256:" + "0" * 64
 DIGEST = "@sha256:" + "1" * 64
 
