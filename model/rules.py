@@ -134,7 +134,8 @@ def _edge_ports_differ(parts: Parts) -> Iterator[Problem]:
         if port in taken:
             yield Problem(f"{parts.root}.edge.{name}", str(port), f"port {port} of an edge belongs to {taken[port]}", "choose another port")
     if parts.edge.https == parts.edge.http:
-        yield Problem(f"{parts.root}.edge.http", str(parts.edge.http), "HTTP and HTTPS need a port each", "write for example `http: 80`")
+        fix = f"write for example `http: {80 if parts.edge.https != 80 else 8080}`"
+        yield Problem(f"{parts.root}.edge.http", str(parts.edge.http), "HTTP and HTTPS need a port each", fix)
 
 
 def _edge_is_consistent(parts: Parts) -> Iterator[Problem]:

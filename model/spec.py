@@ -185,10 +185,14 @@ class MeshSpec(Spec):
     )
     network: NetworkSpec = Field(description="the VPC", examples=["{cidr: 10.20.0.0/16}"])
     edge: EdgeSpec = EdgeSpec()
-    services: dict[Name, ServiceSpec] = Field(min_length=1, description="name and description of each service", examples=["{web: {…}}"])
+    services: dict[Name, ServiceSpec] = Field(
+        min_length=1,
+        description="name and description of each service",
+        examples=["{web: {image: {build: apps/http_service}, port: 8080}}"],
+    )
     database: DatabaseSpec | None = None
-    observability: ObservabilitySpec = ObservabilitySpec()
-    machines: MachinesSpec = MachinesSpec()
+    observability: ObservabilitySpec = Field(ObservabilitySpec(), examples=["{prometheus: {retention: 15d}}"])
+    machines: MachinesSpec = Field(MachinesSpec(), examples=["{ami: ami-0123456789abcdef0}"])
     quotas: QuotasSpec = QuotasSpec()
     production: StrictBool = Field(False, description="digests, protection and a KMS secrets provider are required", examples=["true"])
 

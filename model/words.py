@@ -1,5 +1,6 @@
 """What one value of the stack config must look like; each function takes what YAML gave and returns it in our form."""
 
+import json
 import math
 import re
 import shlex
@@ -7,7 +8,7 @@ from ipaddress import IPv4Network
 from pathlib import PurePosixPath
 
 from model.contract import RESERVED_SERVICE_NAMES
-from model.problems import broken
+from model.problems import EXAMPLE, broken
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -19,6 +20,8 @@ _IMAGE = re.compile(
 )
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()+,;=:@-]+)+|/")
 _SIZE = re.compile(r"([1-9][0-9]{0,8})(GiB|TiB)")
+_OTHER_PARTITIONS = re.compile(r"(cn|us-gov|us-iso[a-z]?|eu-isoe|eusc)-")
+"""Regions of China, of governments and the European sovereign cloud."""
 SMALLEST_NETWORK = 20
 LARGEST_NETWORK = 16
 EBS_LIMIT_GIB = 16384
@@ -32,13 +35,15 @@ LONGEST_RETENTION_HOURS = 100 * 365 * 24
 _RETENTION_HOURS = {"h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}
 _GRAVITON = re.compile(r"(?:a1|[a-z]+[0-9]+g[a-z]*|[a-z]+[0-9]+[a-z]*-gb[0-9]+)\..*")
 """AWS's naming: the letter behind the generation is the processor's, g is Arm; `a1` is older, `p6e-gb200` has Grace processors."""
+_READ_AS = {bool: "true or false", int: "a number", float: "a number", type(None): "null", list: "a list", dict: "a mapping"}
 POSTGRES_VERSIONS = ("14", "15", "16", "17", "18")
 
 
 def text(value: object) -> str:
     """A text. YAML's unquoted numbers and booleans are refused, since `1.40` would arrive as 1.4."""
     if not isinstance(value, str):
-        raise broken(f"must be text, YAML reads this as {type(value).__name__}", f'put it in quotes: "{value}"')
+        fix = f'put it in quotes: "{json.dumps(value)}"' if isinstance(value, int | float) else EXAMPLE
+        raise broken(f"must be text, YAML reads this as {_READ_AS.get(type(value), type(value).__name__)}", fix)
     if re.search(r"[\0\ud800-\udfff]", value):
         raise broken("no program can be given a NUL character, or half of a surrogate pair", "remove it")
     return value
@@ -224,8 +229,13 @@ def instance_type(value: object) -> str:
 
 
 def region(value: object) -> str:
-    """An AWS region by form; whether the account may use it, AWS says."""
+    """An AWS region of the standard partition by form; whether the account may use it, AWS says."""
     name = text(value)
+    if _OTHER_PARTITIONS.match(name):
+        raise broken(
+            "this region is not in AWS' standard partition: its ARNs do not begin with arn:aws:, as those of the mesh's policies do",
+            "take another region, for example `us-east-1`",
+        )
     if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[1-9]", name):
         raise broken("a region is an area, a direction and a number, without a zone's letter", "write for example `us-east-1`")
     return name
