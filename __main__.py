@@ -1,7 +1,7 @@
 """The program: reads a stack's settings and composes the mesh of them. What a part is made of stands in `components`."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import pulumi
@@ -29,7 +29,7 @@ from components.dns import PrivateDns, PrivateDnsArgs, PublicDns, PublicDnsArgs
 from components.edge import EdgeAddresses, EdgeAddressesArgs
 from components.endpoints import Endpoints, EndpointsArgs
 from components.firewall import Firewall, FirewallArgs
-from components.foundation import AGENT, CONTROL_PLANE, IDENTITY, Foundation
+from components.foundation import Foundation
 from components.identity_provider import IdentityProvider, IdentityProviderArgs
 from components.login_secrets import LoginSecrets, LoginSecretsArgs
 from components.machine_files import StackFacts
@@ -42,7 +42,8 @@ from components.registry import Registry, RegistryArgs
 from components.service_group import ServiceGroup, ServiceGroupArgs
 from components.tags import StackTags
 from model import edge_certificates
-from model.contract import Role, database_secret
+from model.builds import AGENT, CONTROL_PLANE, IDENTITY
+from model.contract import Role, database_secret, document_version
 from model.edge import OuterSpec
 from model.identity import callbacks, is_builtin
 from model.problems import ConfigError
@@ -107,7 +108,8 @@ def build(settings: Settings) -> None:
         control_planes=tuple(map(str, control_plane.addresses(subnets.plan(mesh.network.cidr, len(settings.zones))))),
     )
     passwords = Passwords("password", PasswordsArgs(secrets=secrets_of(facts), protect_data=mesh.production, tags=tags))
-    planes = build_control_plane(foundation, facts, settings.descriptors)
+    document = mesh_document.render(mesh, stack=settings.stack, region=settings.region, descriptors=settings.descriptors)
+    planes = build_control_plane(foundation, facts, document)
     store = build_database(foundation, facts, passwords) if mesh.database else None
     logins = LoginSecrets("login", LoginSecretsArgs(mesh=mesh, tags=tags)) if mesh.edge.auth else None
     issuer = build_identity(foundation, facts, logins, public_ips) if logins and is_builtin(mesh) else None
@@ -135,6 +137,7 @@ def build(settings: Settings) -> None:
     pulumi.export("outerEdgeUrls", {name: region.addresses.urls(mesh.edge.https) for name, region in outer.items()})
     pulumi.export("edgeAddresses", addresses.public_ips)
     pulumi.export("caCertificate", foundation.certificates.ca_certificate)
+    pulumi.export("document", document_version(document))
     pulumi.export("controlPlane", {"addresses": planes.addresses, "groups": planes.group_names})
     pulumi.export("database", {"address": store.address, "group": store.group_name} if store else None)
     pulumi.export("monitoring", {"address": watch.address, "group": watch.group_name})
@@ -159,10 +162,9 @@ def build_endpoints(settings: Settings, network: Network, firewall: Firewall, ta
     )
 
 
-def build_control_plane(foundation: Foundation, facts: StackFacts, descriptors: Mapping[str, bytes]) -> ControlPlane:
+def build_control_plane(foundation: Foundation, facts: StackFacts, content: str) -> ControlPlane:
     """The mesh document and the machines that serve it."""
     mesh, tags, zones = facts.mesh, foundation.tags, foundation.network.zones
-    content = mesh_document.render(mesh, stack=facts.stack, region=facts.region, descriptors=descriptors)
     document = MeshDocument(
         "document",
         MeshDocumentArgs(content=content, protect_data=mesh.production, after=foundation.certificates.ready, tags=tags),

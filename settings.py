@@ -11,15 +11,20 @@ from typing import Any
 
 import pulumi
 import yaml
+from pulumi.runtime.config import CONFIG, get_config_env
+from pydantic_core import PydanticCustomError
 
-from components import subnets
+from components import subnets, user_data_sizes
 from components.firewall_rules import rules
+from model import builds, words
 from model.contract import PROJECT
-from model.problems import ConfigError, Problem
+from model.problems import ConfigError, Problem, problem_of, shown, suggestion
 from model.proto_files import compile_bridges
 from model.read import read_mesh
 from model.spec import MeshSpec
 
+KEYS = ("mesh", "zoneNames", "publicZone", "local")
+"""All keys of the project's own namespace, as Pulumi.yaml declares them; Pulumi itself lets any other pass."""
 KMS_PROVIDERS = ("awskms:", "azurekeyvault:", "gcpkms:", "hashivault:")
 PROJECT_DIRECTORY = Path(__file__).parent
 PLACEHOLDER_DIGEST = "@sha256:" + "0" * 64
@@ -45,14 +50,14 @@ class Settings:
 
 def read_settings() -> Settings:
     """Reads and checks the stack's config; raises ConfigError with every mistake."""
-    config, problems = pulumi.Config(), []
-    region = pulumi.Config("aws").get("region")
-    if not region:
-        problems.append(Problem("aws:region", "(not set)", "a stack lies in one region", "add `aws:region: eu-central-1`"))
+    config, problems = pulumi.Config(), _unknown_keys()
+    region = _region(problems)
     mesh = _mesh(config, region, problems)
-    zones = _zones(config, region or "", mesh.network.zones if mesh else 1, problems)
+    zones = _zones(config, region, mesh.network.zones if mesh else None, problems)
     if mesh:
         problems += _quota_problems(mesh)
+        problems += builds.unbuildable(mesh, PROJECT_DIRECTORY, root=f"{PROJECT}:mesh")
+        problems += user_data_sizes.problems(mesh, stack=pulumi.get_stack(), region=region or "", root=f"{PROJECT}:mesh")
         if mesh.production and not mesh.is_local:
             problems += _secrets_provider_problems(_secrets_provider(pulumi.get_stack()))
             problems += _unlocked_images(mesh)
@@ -71,17 +76,55 @@ def read_settings() -> Settings:
     )
 
 
+def _unknown_keys() -> list[Problem]:
+    """Keys of the project's namespace that nobody reads; those of other namespaces are for Pulumi's providers to judge."""
+    given = {**get_config_env(), **CONFIG.get()}
+    names = {name: value for key, value in given.items() for namespace, _, name in [key.partition(":")] if namespace == PROJECT}
+    return [
+        Problem(f"{PROJECT}:{name}", shown(value), "this key is not known here", suggestion(name, KEYS))
+        for name, value in names.items()
+        if name not in KEYS
+    ]
+
+
+def _region(problems: list[Problem]) -> str | None:
+    name = pulumi.Config("aws").get("region")
+    if not name:
+        problems.append(Problem("aws:region", "(not set)", "a stack lies in one region", "add `aws:region: eu-central-1`"))
+        return None
+    try:
+        return words.region(name)
+    except PydanticCustomError as error:
+        problems.append(problem_of(error, "aws:region", name))
+        return None
+
+
 def _mesh(config: pulumi.Config, region: str | None, problems: list[Problem]) -> MeshSpec | None:
     root = f"{PROJECT}:mesh"
+    rule, fix = "a mesh is a mapping with domain, network and services", "see Pulumi.local.yaml for an example"
+    text = config.get("mesh")
+    local = _local(config, problems)
+    if local is None:
+        return None
     try:
-        text = config.get("mesh")
-        data = json.loads(text) if text else None
-        return read_mesh(data, local=config.get_bool("local") or False, region=region, root=root)
+        if text:
+            return read_mesh(json.loads(text), local=local, region=region, root=root)
+        problems.append(Problem(root, "(not set)", rule, fix))
     except json.JSONDecodeError:
-        problems.append(Problem(root, "text", "a mesh is a mapping with domain, network and services", "see the README's example"))
+        problems.append(Problem(root, shown(text), rule, fix))
     except ConfigError as error:
         problems += error.problems
     return None
+
+
+def _local(config: pulumi.Config, problems: list[Problem]) -> bool | None:
+    """None where the key says neither: half of what holds for a mesh depends on it."""
+    try:
+        return config.get_bool("local") or False
+    except pulumi.ConfigTypeError:
+        rule = "this is true or false, and `./mesh` alone sets it"
+        problems.append(Problem(f"{PROJECT}:local", shown(config.get("local")), rule, "remove the key"))
+        return None
 
 
 def _descriptors(mesh: MeshSpec, problems: list[Problem]) -> dict[str, bytes]:
@@ -90,19 +133,25 @@ def _descriptors(mesh: MeshSpec, problems: list[Problem]) -> dict[str, bytes]:
     return compiled
 
 
-def _zones(config: pulumi.Config, region: str, count: int, problems: list[Problem]) -> list[str]:
-    """Named zones, for accounts that lack one of the first letters; else the region's first."""
-    named: Any = config.get_object("zoneNames")
-    if not named:
-        return subnets.zone_names(region, count)
-    path = f"{PROJECT}:zoneNames"
-    if not isinstance(named, list) or not all(re.fullmatch(re.escape(region) + "[a-z]", str(zone)) for zone in named):
-        problems.append(Problem(path, repr(named), f"zones are names of {region}'s zones", f"write for example [{region}a, {region}b]"))
-    elif len(set(named)) != len(named) or len(named) != count:
+def _zones(config: pulumi.Config, region: str | None, count: int | None, problems: list[Problem]) -> list[str]:
+    """Named zones, for accounts that lack one of the first letters; else the region's first. `count` is None where the mesh is wrong."""
+    try:
+        named: Any = config.get_object("zoneNames")
+    except pulumi.ConfigTypeError:
+        named = config.get("zoneNames")
+    if named is None or named == []:
+        return subnets.zone_names(region or "", count or 1)
+    path, pattern = f"{PROJECT}:zoneNames", (re.escape(region) if region else ".+") + "[a-z]"
+    if not isinstance(named, list) or not all(isinstance(zone, str) and re.fullmatch(pattern, zone) for zone in named):
+        rule = f"this is a list of names of {region or 'the region'}'s zones"
+        example = region or "eu-central-1"
+        problems.append(Problem(path, shown(named), rule, f"write for example [{example}a, {example}b], or remove the key"))
+    elif len(set(named)) != len(named) or len(named) != (count or len(named)):
+        count = count or len(set(named))
         rule = f"the mesh spreads over {count} zones, each named once"
-        problems.append(Problem(path, repr(named), rule, f"name {count} different zones, or change `network.zones`"))
+        problems.append(Problem(path, shown(named), rule, f"name {count} different zones, or change `network.zones`"))
     else:
-        return [str(zone) for zone in named]
+        return named
     return []
 
 

@@ -17,8 +17,8 @@ from local.supervisor.client import SupervisorError
 
 EPILOG = (
     "Exit codes: 0 done; 1 failed; 2 wrong words or mistakes in the stack config, nothing was touched; "
-    "3 done, but not every machine is healthy; 130 interrupted, the state is kept and the next run goes on; "
-    "141 who read the output ended first.\n\n"
+    "3 done, but a machine is not healthy or the mesh document not served; "
+    "130 interrupted, the state is kept and the next run goes on; 141 who read the output ended first.\n\n"
     "Nothing here changes AWS: every verb works on a local cloud of its own, with made-up credentials; with --aws, "
     "`status`, `smoke` and `outputs` read a stack in your account. AWS is `pulumi up -s dev`."
 )

@@ -83,7 +83,10 @@ class Engine:
         """
         (self.state / "pulumi").mkdir(parents=True, exist_ok=True)
         if not self.exists:
-            self._open().workspace.create_stack(self.stack)
+            try:
+                self._open().workspace.create_stack(self.stack)
+            except CommandError as error:
+                raise Stop(f"the engine could not make the stack: {_last_words(error)}") from error
             return
         if any((self.state / "pulumi" / ".pulumi" / "locks").glob("**/*.json")):
             self._open().cancel()
@@ -191,6 +194,9 @@ def _program_noise(log: TextIO) -> Iterator[None]:
 
 
 def _reason(watch: Watch, error: CommandError) -> str:
-    last = str(error).strip().splitlines()[-1].strip().removeprefix("stderr: ").removeprefix("error: ")
-    reasons = list(dict.fromkeys(watch.errors)) or [last]
+    reasons = list(dict.fromkeys(watch.errors)) or [_last_words(error)]
     return "\n".join(["the engine could not finish:", *(f"  {reason}" for reason in reasons)])
+
+
+def _last_words(error: CommandError) -> str:
+    return str(error).strip().splitlines()[-1].strip().removeprefix("stderr: ").removeprefix("error: ")

@@ -12,7 +12,7 @@ class Exit(IntEnum):
     USAGE = 2
     """Wrong words on the command line or mistakes in the stack config; nothing was touched."""
     UNHEALTHY = 3
-    """The work was done, but not every machine is healthy."""
+    """The work was done, but not every machine is healthy, or a control plane does not serve the mesh document."""
     INTERRUPTED = 130
     """Ctrl-C; the state is kept and the next run finishes the work."""
     NO_READER = 141

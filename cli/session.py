@@ -1,6 +1,7 @@
 """What every verb starts from: the clone, the stack, its state directory, its supervisor if one runs, and its lock."""
 
 import fcntl
+import json
 import os
 import signal
 import time
@@ -47,6 +48,15 @@ class Session:
     def outputs_file(self) -> Path:
         """The stack's outputs as the last `up` gave them."""
         return self.state.root / "outputs.json"
+
+    @property
+    def deployed_document(self) -> str | None:
+        """Version of the mesh document that the last `up` wrote; None when none has ended well."""
+        try:
+            outputs: dict[str, str] = json.loads(self.outputs_file.read_text())
+        except FileNotFoundError:
+            return None
+        return outputs.get("document")
 
     @property
     def boot_file(self) -> Path:

@@ -5,11 +5,9 @@ only the status can be judged.
 """
 
 import asyncio
-import ssl
-import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AsyncExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +20,20 @@ from cli.exits import Exit, Stop
 from cli.finding import Finding, failure
 from cli.outputs import read_outputs
 from cli.session import Session
+from cli.smoke_authorizer import asked
 from cli.smoke_bridge import bridged
-from cli.smoke_hops import SAMPLE, arrows, hops_of, machines_passed, passed
-from cli.smoke_protection import protected
+from cli.smoke_door import TIMEOUT_SECONDS, Door, Patience, status
+from cli.smoke_hops import SAMPLE, arrows
+from cli.smoke_limits import limits
+from cli.smoke_protection import protected, strict_transport
+from cli.smoke_routes import routed
 from cli.smoke_websocket import echoed
 from cli.token import deployed_mesh
+from cli.trust import Trust
 from local.supervisor.client import MachineView
 from model.edge import RouteSpec
-from model.spec import MeshSpec, ServiceSpec
+from model.spec import MeshSpec
 
-ROUNDS = 4
-"""Requests per instance of a service and edge: enough to meet each instance in turn."""
-TIMEOUT_SECONDS = 15.0
 EDGE = "edge"
 NO_ROUTE = "/no-such-route-of-the-mesh"
 MARKS = {True: "[green]ok[/]", False: "[red]FAILED[/]", None: "[dim]not exercised[/]"}
@@ -54,13 +54,8 @@ def smoke_aws(stack: str, settings: Mapping[str, str], *, as_json: bool) -> None
     _try(outputs, mesh, machines, {}, as_json=as_json)
 
 
-def _try(
-    outputs: Mapping[str, Any], mesh: MeshSpec, machines: Sequence[MachineView], tokens: Mapping[str, str], *, as_json: bool
-) -> None:
-    with tempfile.NamedTemporaryFile("w", prefix="envoy-mesh-ca-", suffix=".pem") as ca:
-        ca.write(outputs["caCertificate"])
-        ca.flush()
-        findings = asyncio.run(_all(fronts_of(outputs), mesh, machines, ca.name, tokens))
+def _try(outputs: Mapping[str, Any], mesh: MeshSpec, machines: Sequence[MachineView], tokens: smoke_auth.Tokens, *, as_json: bool) -> None:
+    findings = asyncio.run(_all(fronts_of(outputs), mesh, machines, Trust(ca=outputs["caCertificate"], edge=mesh.edge), tokens))
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
@@ -81,31 +76,68 @@ def fronts_of(outputs: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 async def _all(
-    fronts: Mapping[str, Sequence[str]], mesh: MeshSpec, machines: Sequence[MachineView], ca_file: str, tokens: Mapping[str, str]
+    fronts: Mapping[str, Sequence[str]], mesh: MeshSpec, machines: Sequence[MachineView], trust: Trust, tokens: smoke_auth.Tokens
 ) -> list[Finding]:
     findings: list[Finding] = []
-    verified = ssl.create_default_context(cafile=ca_file)
-    for url, front in fronts.items():
-        async with httpx.AsyncClient(base_url=url, verify=verified, http2=True, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
-            edge = _Edge(url=url, client=client, front=front)
-            findings.append(await edge.redirects(mesh.edge.http))
-            findings.append(await edge.answers("a path without route", NO_ROUTE, 404))
-            for name, service in mesh.services.items():
+    async with AsyncExitStack() as clients:
+        edges = {url: await _doors(clients, url, front, mesh, trust) for url, front in fronts.items()}
+        for url, doors in edges.items():
+            findings.append(await _redirects(doors[""], mesh.edge.http))
+            findings += trust.certificates(url)
+            findings += await strict_transport(doors[""], NO_ROUTE, mesh.edge)
+            findings.append(await doors[""].finding("a path without route", "404", NO_ROUTE, status))
+            for name in mesh.services:
                 instances = {one.id for one in machines if one.service == name and one.health == "healthy"}
-                for route in service.routes:
-                    findings += await protected(client, url, mesh.edge, route)
-                    if route.maintenance or route.authorize:
-                        continue
-                    if route.auth == "public":
-                        findings += await edge.route(name, mesh, route, instances)
-                    else:
-                        findings += await smoke_auth.guarded(client, url, name, route, tokens)
-                    if route.websocket and route.auth == "public" and route.strip and service.image.build == SAMPLE:
-                        findings.append(await echoed(ca_file, url, name, route))
-                if service.bridge:
-                    findings += await protected(client, url, mesh.edge, service.bridge.route)
-                    findings += await bridged(client, url, name, service.bridge, instances)
+                findings += await _service(doors, name, mesh, instances, tokens)
             findings += _unreached(url, mesh)
+        # Last of all edges: a limit over all of them is spent for all.
+        for doors in edges.values():
+            findings += await limits(doors, mesh, NO_ROUTE, tokens)
+    return findings
+
+
+async def _doors(clients: AsyncExitStack, url: str, front: Sequence[str], mesh: MeshSpec, trust: Trust) -> dict[str, Door]:
+    """The edge as each host that routes name, and under the empty name as any other; connections are not shared, since SNI differs."""
+    patience = Patience()
+    limited = bool(mesh.edge.rate_limits or mesh.edge.rate_limit_service)
+    doors = {}
+    for domain in ("", *{domain: None for service in mesh.services.values() for route in service.routes for domain in route.domains}):
+        host = domain or trust.usual_host(url)
+        verified = trust.context(url, host)
+        client = httpx.AsyncClient(base_url=url, verify=verified, http2=True, timeout=TIMEOUT_SECONDS, trust_env=False)
+        await clients.enter_async_context(client)
+        doors[domain] = Door(
+            edge=url, domain=domain, host=host, client=client, front=front, trust=trust, patience=patience, limited=limited
+        )
+    return doors
+
+
+async def _service(doors: Mapping[str, Door], name: str, mesh: MeshSpec, instances: set[str], tokens: smoke_auth.Tokens) -> list[Finding]:
+    findings: list[Finding] = []
+    service = mesh.services[name]
+    for route in service.routes:
+        for domain in route.domains or [""]:
+            door = replace(doors[domain], limited=doors[domain].limited or bool(route.rate_limits))
+            findings += await protected(door, route)
+            if not route.maintenance:
+                findings += await _route(door, name, mesh, route, instances, tokens)
+    if service.bridge:
+        door = replace(doors[""], limited=doors[""].limited or bool(service.bridge.rate_limits))
+        findings += await protected(door, service.bridge.route)
+        if not (service.bridge.maintenance or service.bridge.authorize):
+            findings += await bridged(door, name, service.bridge, instances)
+    return findings
+
+
+async def _route(door: Door, name: str, mesh: MeshSpec, route: RouteSpec, instances: set[str], tokens: smoke_auth.Tokens) -> list[Finding]:
+    service = mesh.services[name]
+    if route.auth != "public":
+        return await smoke_auth.guarded(door, mesh, name, route, tokens)
+    if route.authorize and mesh.edge.authorizer:
+        return [await asked(door, mesh.edge.authorizer, f"{door.name(route.prefix)} → {name}", service, route, {})]
+    findings = await routed(door, name, mesh, route, instances)
+    if route.websocket and route.strip and service.image.build == SAMPLE:
+        findings.append(await echoed(door, name, route))
     return findings
 
 
@@ -120,74 +152,13 @@ def _unreached(url: str, mesh: MeshSpec) -> list[Finding]:
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Edge:
-    url: str
-    client: httpx.AsyncClient
-    front: Sequence[str]
-
-    async def redirects(self, http_port: int) -> Finding:
-        """Plain HTTP is sent to HTTPS, path and query kept."""
-        host = httpx.URL(self.url).host
-        wanted = f"{self.url}/a/b?c=d"
-        try:
-            answer = await self.client.get(f"http://{host}:{http_port}/a/b?c=d")
-            seen = f"{answer.status_code} {answer.headers.get('location', '')}"
-        except httpx.HTTPError as error:
-            seen = failure(error)
-        return Finding(edge=self.url, what="http redirects", expected=f"301 {wanted}", seen=seen, ok=seen == f"301 {wanted}")
-
-    async def answers(self, what: str, path: str, status: int) -> Finding:
-        """One request, one status."""
-        try:
-            seen = str((await self.client.get(path)).status_code)
-        except httpx.HTTPError as error:
-            seen = failure(error)
-        return Finding(edge=self.url, what=what, expected=str(status), seen=seen, ok=seen == str(status))
-
-    async def route(self, name: str, mesh: MeshSpec, route: RouteSpec, instances: set[str]) -> list[Finding]:
-        """A route to its service; to a sample, also the calls that the service can be asked to make."""
-        service = mesh.services[name]
-        prefix = route.prefix.rstrip("/")
-        if service.image.build != SAMPLE or not route.strip:
-            return [await self._plain(name, service, prefix or "/")]
-        found = [await self._balanced(name, f"{prefix}/info", instances)]
-        found += [await self._hop(name, f"{prefix}/{path}", hops) for path, hops in hops_of(mesh, service)]
-        return found
-
-    async def _plain(self, name: str, service: ServiceSpec, path: str) -> Finding:
-        expected = service.health.expected if service.health else None
-        try:
-            status = (await self.client.get(path)).status_code
-            seen, ok = str(status), status < 500 if expected is None else status == expected
-        except httpx.HTTPError as error:
-            seen, ok = failure(error), False
-        return Finding(edge=self.url, what=f"{path} → {name}", expected=str(expected or "below 500"), seen=seen, ok=ok)
-
-    async def _balanced(self, name: str, path: str, instances: set[str]) -> Finding:
-        """Every healthy instance answers, and nobody else."""
-        count = ROUNDS * max(len(instances), 1)
-        answers = [await self._info(path) for _ in range(count)]
-        statuses = Counter(str(status) for status, _ in answers)
-        seen_by = Counter(body.get("instance_id", "?") for status, body in answers if status == 200)
-        seen = ", ".join([f"{number} × {status}" for status, number in statuses.items()] + [f"{len(seen_by)} instances"])
-        ok = statuses == {"200": count} and set(seen_by) == instances
-        return Finding(edge=self.url, what=f"{path} → {name}", expected=f"{count} × 200, {len(instances)} instances", seen=seen, ok=ok)
-
-    async def _hop(self, name: str, path: str, hops: Sequence[str]) -> Finding:
-        """Calls inside the mesh, made on request; `via` names the machines that they passed."""
-        status, body = await self._info(path)
-        seen = f"{status} via {' > '.join(machines_passed(body))}" if status == 200 else f"{status} {body.get('detail', '')}".strip()
-        ok = status == 200 and passed(body, self.front, name, hops)
-        return Finding(edge=self.url, what=f"{path} → {' → '.join([name, *hops])}", expected="200", seen=seen, ok=ok)
-
-    async def _info(self, path: str) -> tuple[int | str, dict[str, Any]]:
-        try:
-            answer = await self.client.get(path)
-        except httpx.HTTPError as error:
-            return failure(error), {}
-        try:
-            body = answer.json()
-        except ValueError:
-            body = {}
-        return answer.status_code, body if isinstance(body, dict) else {}
+async def _redirects(door: Door, http_port: int) -> Finding:
+    """Plain HTTP is sent to HTTPS, path and query kept."""
+    host = httpx.URL(door.edge).host
+    expected = f"301 {door.edge}/a/b?c=d"
+    try:
+        answer = await door.client.get(f"http://{host}:{http_port}/a/b?c=d")
+        seen = f"{answer.status_code} {answer.headers.get('location', '')}"
+    except httpx.HTTPError as error:
+        seen = failure(error)
+    return Finding(edge=door.edge, what="http redirects", expected=expected, seen=seen, ok=seen == expected)

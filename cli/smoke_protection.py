@@ -1,25 +1,26 @@
-"""What `./mesh smoke` tries of a route's protection, by requests that change nothing: limits, CORS, CSRF, maintenance."""
+"""What `./mesh smoke` tries of a route's protection, by requests that change nothing: CORS, CSRF, maintenance; and HSTS of the edge."""
 
 import httpx
 
-from cli.finding import Finding, failure
+from cli.finding import Finding
+from cli.smoke_door import Door
 from model.edge import EdgeSpec, RouteSpec
 
 STRANGER = "https://a-stranger.invalid"
 PREFLIGHT = {"access-control-request-method": "GET"}
+SECONDS_A_DAY = 86_400
 
 
-async def protected(client: httpx.AsyncClient, edge: str, config: EdgeSpec, route: RouteSpec) -> list[Finding]:
+async def protected(door: Door, route: RouteSpec) -> list[Finding]:
     """One finding for each protection that the route has."""
 
     async def tried(what: str, expected: str, method: str, headers: dict[str, str], shown: str) -> Finding:
         """`shown` is the header of the answer that counts beside its status."""
-        try:
-            answer = await client.request(method, route.prefix, headers=headers)
-            seen = f"{answer.status_code} {answer.headers.get(shown, '-')}"
-        except httpx.HTTPError as error:
-            seen = failure(error)
-        return Finding(edge=edge, what=f"{route.prefix}: {what}", expected=expected, seen=seen, ok=seen == expected)
+
+        def show(answer: httpx.Response) -> str:
+            return f"{answer.status_code} {answer.headers.get(shown, '-')}"
+
+        return await door.finding(f"{door.name(route.prefix)}: {what}", expected, route.prefix, show, method=method, headers=headers)
 
     if route.maintenance:
         return [await tried("maintenance", "503 60", "GET", {}, "retry-after")]
@@ -33,17 +34,12 @@ async def protected(client: httpx.AsyncClient, edge: str, config: EdgeSpec, rout
             found.append(await tried("CORS of a stranger", "200 -", "OPTIONS", headers, "access-control-allow-origin"))
     if route.csrf and route.csrf.enforce:
         found.append(await tried("POST of a stranger's page", "403 14", "POST", {"origin": STRANGER}, "content-length"))
-    early = [limit.requests for limit in (*config.rate_limits, *route.rate_limits) if limit.by in ("edge", "client")]
-    if early and not any(limit.by == "mesh" or limit.by.startswith("claim:") for limit in (*config.rate_limits, *route.rate_limits)):
-        found.append(await _limited(client, edge, route, early))
     return found
 
 
-async def _limited(client: httpx.AsyncClient, edge: str, route: RouteSpec, limits: list[int]) -> Finding:
-    """The answer names one of the route's limits."""
-    try:
-        seen = (await client.get(route.prefix)).headers.get("x-ratelimit-limit", "no limit")
-    except httpx.HTTPError as error:
-        seen = failure(error)
-    expected = " or ".join(str(limit) for limit in sorted(set(limits)))
-    return Finding(edge=edge, what=f"{route.prefix}: rate limit", expected=expected, seen=seen, ok=seen in map(str, limits))
+async def strict_transport(door: Door, path: str, config: EdgeSpec) -> list[Finding]:
+    """Browsers hear for how long they must use TLS, also with a refusal."""
+    if not config.tls.hsts:
+        return []
+    expected = f"max-age={int(config.tls.hsts.removesuffix('d')) * SECONDS_A_DAY}"
+    return [await door.finding("HSTS", expected, path, lambda answer: answer.headers.get("strict-transport-security", "-"))]

@@ -1,12 +1,15 @@
-"""`./mesh status` and `./mesh env`: what the supervisor knows, or AWS."""
+"""`./mesh status` and `./mesh env`: what the supervisor and the control planes know, or AWS."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from cli.aws_stack import AwsStack
 from cli.console import health, line, out, print_json, table
+from cli.document import State, read_document
 from cli.exits import Exit, Stop
 from cli.session import Session
 from local.isolation import cloud_environment
@@ -20,30 +23,48 @@ IN_ORDER = ("edge", "outer-edge", "control-plane", "service", "database", "monit
 
 
 def status(stack: str, directory: Path | None, *, as_json: bool) -> None:
-    """Prints the machines; exit code 3 if one is not healthy, 1 if the stack is not up."""
+    """Prints the machines and what became of the mesh document.
+
+    Exit code 3 if a machine is not healthy or a control plane does not serve the document, 1 if the stack is not up.
+    """
     session = Session.open(stack, directory)
     if as_json and connect(session.state) is None:
         print_json({"machines": []})
-    _show(session.supervisor().status().machines, as_json=as_json)
+    machines = ordered(session.supervisor().status().machines)
+    document = read_document(machines, session.deployed_document)
+    if as_json:
+        print_json({"machines": _told(machines), "document": {"state": document.state, **asdict(document)}})
+    else:
+        out.print(machine_table(machines))
+        line(f"\ndocument {document.sentence()}")
+        for text in document.troubles(session.words("logs")):
+            line(text)
+    if not all_healthy(machines) or document.state is not State.SERVED:
+        raise Stop("", Exit.UNHEALTHY)
 
 
 def status_aws(stack: str, settings: Mapping[str, str], *, as_json: bool) -> None:
-    """The same of a stack in AWS, as EC2 and Auto Scaling tell it."""
+    """The machines of a stack in AWS, as EC2 and Auto Scaling tell it; its control planes do not answer from outside."""
     with AwsStack.open(stack, settings) as aws:
-        machines = aws.machines()
+        machines = ordered(aws.machines())
     if not machines:
         raise Stop(f"there is no machine with the tag {TAG_STACK}={stack} in {aws.file.region}; `pulumi up -s {stack}` makes them")
-    _show(machines, as_json=as_json)
-
-
-def _show(found: Sequence[MachineView], *, as_json: bool) -> None:
-    machines = ordered(found)
     if as_json:
-        print_json({"machines": [{name: getattr(machine, name) for name in SHOWN} for machine in machines]})
+        print_json({"machines": _told(machines)})
     else:
         out.print(machine_table(machines))
-    if any(machine.health not in ("healthy", "stopped") for machine in machines):
+        line("\nWhat the control planes serve is not asked: they answer each other and monitoring only (docs/deploy.md, section 7).")
+    if not all_healthy(machines):
         raise Stop("", Exit.UNHEALTHY)
+
+
+def _told(machines: Sequence[MachineView]) -> list[dict[str, Any]]:
+    return [{name: getattr(machine, name) for name in SHOWN} for machine in machines]
+
+
+def all_healthy(machines: Sequence[MachineView]) -> bool:
+    """Whether each is up, or stopped on purpose."""
+    return all(machine.health in ("healthy", "stopped") for machine in machines)
 
 
 def env(stack: str, directory: Path | None) -> None:

@@ -1,6 +1,5 @@
 """`./mesh token`: an access token of the stack's own issuer, asked for as any client would."""
 
-import ssl
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from cli.console import line
 from cli.exits import Exit, Stop
 from cli.outputs import read_outputs
 from cli.session import Session
+from cli.trust import Trust, authority, sni
 from cli.workspace import MESH_KEY
 from model.contract import IDENTITY_PREFIX, login_parameter
 from model.identity import client_id, is_builtin
@@ -19,6 +19,10 @@ from model.read import read_mesh
 from model.spec import MeshSpec
 
 TIMEOUT_SECONDS = 10.0
+
+
+class LimitedIssuer(Stop):
+    """The edge's own limits let the issuer not hear of the request."""
 
 
 def token(stack: str, directory: Path | None, *, subject: str, audiences: list[str], scopes: list[str], life: timedelta) -> None:
@@ -44,12 +48,16 @@ def request_token(session: Session, *, subject: str, audiences: list[str], scope
         "audience": " ".join(audiences),
         "ttl": str(int(life.total_seconds())),
     }
-    url = f"{read_outputs(session)['edgeUrls'][0]}{IDENTITY_PREFIX}/token"
-    verified = ssl.create_default_context(cafile=str(session.ca_file))
+    outputs = read_outputs(session)
+    edge, trust = outputs["edgeUrls"][0], Trust(ca=outputs["caCertificate"], edge=mesh.edge)
+    host, url = trust.usual_host(edge), f"{edge}{IDENTITY_PREFIX}/token"
     try:
-        answer = httpx.post(url, data=form, verify=verified, timeout=TIMEOUT_SECONDS, trust_env=False)
+        with httpx.Client(verify=trust.context(edge, host), timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+            answer = client.post(url, data=form, headers={"host": authority(edge, host)}, extensions=sni(host))
     except httpx.HTTPError as error:
         raise Stop(f"the issuer at {url} was not reached: {type(error).__name__}; `{session.words('status')}` shows its machine") from error
+    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        raise LimitedIssuer(f"the edge's limits let nobody ask the issuer for the next {answer.headers.get('x-ratelimit-reset', '?')} s")
     if answer.status_code != httpx.codes.OK:
         raise Stop(f"the issuer refused: {answer.status_code} {answer.text[:200]}")
     return str(answer.json()["access_token"])

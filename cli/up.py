@@ -1,4 +1,4 @@
-"""`./mesh up`: config, address range, supervisor, engine, then every machine healthy."""
+"""`./mesh up`: config, address range, supervisor, engine, then every machine healthy and the mesh document served."""
 
 import json
 import time
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cli.config_check import check
 from cli.console import err, line, out
+from cli.document import DocumentView, State, follow_document
 from cli.engine import Engine, forget
 from cli.events import Watch
 from cli.exits import Exit, Stop
@@ -20,7 +21,7 @@ from cli.progress import Step
 from cli.provider import provider
 from cli.pulumi_cli import find_pulumi
 from cli.session import REPO, Session, end_supervisor
-from cli.status import machine_table, ordered
+from cli.status import all_healthy, machine_table, ordered
 from cli.workspace import StackFile, lay_out, localized, read_stack_file
 from local.stacks import take_range
 from local.supervisor.client import MachineView, StackStatus, SupervisorClient, SupervisorError, start_or_connect
@@ -28,13 +29,15 @@ from local.tool_cache import cache_directory
 
 HEALTHY_LIMIT = timedelta(seconds=60)
 """How long machines may take from the end of the deployment to healthy."""
+DOCUMENT_LIMIT = timedelta(seconds=10)
+"""How long control planes may take to read the document, and their proxies to take what is made of it; usually a second at most."""
 LOG_LINES = 5
 ANY_RANGE = IPv4Network("127.1.0.0/16")
 """Stands for the range that is taken once the config is right."""
 
 
 def up(stack: str, directory: Path | None) -> None:
-    """Deploys; raises Stop with the reason if something could not be done, with exit code 3 if a machine is not healthy."""
+    """Deploys; raises Stop if something could not be done; with exit code 3 if a machine is not healthy or the document not served."""
     started = time.monotonic()
     session = Session.open(stack, directory)
     written = read_stack_file(REPO, stack)
@@ -60,9 +63,12 @@ def up(stack: str, directory: Path | None) -> None:
                 raise
         _keep_outputs(session, watch)
         machines = _wait_healthy(supervisor)
+        document = _wait_served(session, supervisor)
     _report(session, machines, time.monotonic() - started)
-    if any(machine.health not in ("healthy", "stopped") for machine in machines):
+    if not all_healthy(machines) or document.state is not State.SERVED:
         _explain(supervisor, machines)
+        for text in document.troubles(session.words("logs")):
+            err.print(Text(text, style="bold red" if text == text.lstrip() else ""))
         raise Stop("", Exit.UNHEALTHY)
 
 
@@ -115,6 +121,13 @@ def _wait_healthy(supervisor: SupervisorClient) -> list[MachineView]:
         machines = ordered(last.machines if last else ())
         step.result = f"{sum(one.health == 'healthy' for one in machines)} of {len(machines)} healthy"
     return machines
+
+
+def _wait_served(session: Session, supervisor: SupervisorClient) -> DocumentView:
+    with Step("document") as step:
+        document = follow_document(lambda: supervisor.status().machines, session.deployed_document, DOCUMENT_LIMIT)
+        step.result = document.sentence()
+    return document
 
 
 def _report(session: Session, machines: Sequence[MachineView], seconds: float) -> None:

@@ -3,6 +3,8 @@
 The Automation API rewrites the files of its work directory, and a local stack has other networks than the config says.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -11,12 +13,17 @@ from typing import Any
 import yaml
 
 from cli.exits import Exit, Stop
+from cli.mistakes import refuse
+from cli.stack_yaml import load
 from model.contract import PROJECT
+from model.problems import ConfigError, Problem, shown
 
 MESH_KEY = f"{PROJECT}:mesh"
 LOCAL_KEY = f"{PROJECT}:local"
-NOT_LOCAL = ("secretsprovider", "encryptedkey")
-"""Keys of a stack file that name a KMS key of an AWS account."""
+SECRETS_KEYS = ("secretsprovider", "encryptedkey", "encryptionsalt")
+"""Keys of a stack file that say how its secrets are kept: by a KMS key of an AWS account, or by a passphrase of its owner."""
+SALT = re.compile("v1:[^:]+:.+")
+"""As Pulumi writes it: version, salt, and a text encrypted by the passphrase."""
 DEFAULT_REGION = "eu-central-1"
 OUTER_BITS = 4
 """A VPC of outer edges on this machine has the stack's range divided by 2 to this power."""
@@ -50,19 +57,56 @@ def stack_file(repo: Path, stack: str) -> Path:
 
 
 def read_stack_file(repo: Path, stack: str) -> StackFile:
-    """Reads a stack's file; raises Stop when it is missing, or with the place of a YAML mistake."""
+    """Reads a stack's file; raises Stop when it is missing, or with the place of each mistake.
+
+    A mistake here is one that hides the config from Pulumi; what the config says, `config_check` judges.
+    """
     path = stack_file(repo, stack)
     try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise Stop(f"{path.name} is not YAML: {error}", Exit.USAGE) from error
-    if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
-        raise Stop(f"{path.name}: top level: there is no `config` mapping. Pulumi keeps a stack's settings there.", Exit.USAGE)
+        content = load(_text(path), path.name)
+        if problems := list(_mistakes(content)):
+            raise ConfigError(problems)
+    except ConfigError as error:
+        refuse(path.name, error)
+    except OSError as error:
+        raise Stop(f"{path.name} cannot be read: {error.strerror}", Exit.USAGE) from error
     return StackFile(path=path, content=content)
 
 
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = len(data[: error.start].split(b"\n")), data[error.start]
+        place = f"{path.name}, line {line}"
+        raise ConfigError([Problem(place, f"byte {byte:#x}", "a stack file is UTF-8", "save it in that encoding")]) from error
+
+
+def _mistakes(content: Any) -> Iterator[Problem]:
+    """Keys at the places where Pulumi looks for them, in the form that it takes."""
+    config = content.get("config") if isinstance(content, dict) else None
+    if not isinstance(config, dict):
+        rule = "a stack file is a mapping in which `config` is one too: Pulumi keeps a stack's settings there"
+        fix = "write `config:` and below it the keys, as in Pulumi.local.yaml"
+        yield Problem("config", shown(config) if config is not None else "(not set)", rule, fix)
+        return
+    for key in SECRETS_KEYS:
+        if not isinstance(content.get(key, ""), str):
+            yield Problem(key, shown(content[key]), "Pulumi writes text here", f"remove `{key}`, or write it as Pulumi did")
+    salt = content.get("encryptionsalt")
+    if isinstance(salt, str) and not SALT.fullmatch(salt):
+        rule = "Pulumi writes this key, as `v1:<salt>:<text>`"
+        yield Problem("encryptionsalt", shown(salt), rule, "remove it, or restore what Pulumi wrote")
+    for key, value in config.items():
+        if not re.fullmatch("[^:]+:[^:]+", key):
+            namespace = key.partition(":")[0] if ":" in key else PROJECT
+            fix = f"write `{namespace or PROJECT}:{key.rpartition(':')[2] or 'mesh'}`"
+            yield Problem(key, shown(value), "a key of a stack's config is <namespace>:<name>", fix)
+
+
 def localized(file: StackFile, network: IPv4Network) -> StackFile:
-    """The stack as it runs on this machine: its VPCs in `network`, and no KMS key of an AWS account.
+    """The stack as it runs on this machine: its VPCs in `network`.
 
     The VPC of the stack's own region gets the lower half; VPCs of outer edges get sixteenths of the upper one, whose
     last piece stays free: elastic addresses come from its end. What is not of the right shape stays as it is, for the
@@ -76,8 +120,7 @@ def localized(file: StackFile, network: IPv4Network) -> StackFile:
         if isinstance(mesh.get("edge"), dict) and isinstance(mesh["edge"].get("outer"), list):
             mesh["edge"] = {**mesh["edge"], "outer": _placed(file, mesh["edge"]["outer"], pieces)}
         config[MESH_KEY] = mesh
-    content = {key: value for key, value in file.content.items() if key not in NOT_LOCAL}
-    return StackFile(path=file.path, content={**content, "config": config})
+    return StackFile(path=file.path, content={**file.content, "config": config})
 
 
 def _placed(file: StackFile, outer: list[Any], pieces: list[IPv4Network]) -> list[Any]:
@@ -88,14 +131,14 @@ def _placed(file: StackFile, outer: list[Any], pieces: list[IPv4Network]) -> lis
 
 
 def lay_out(repo: Path, file: StackFile, workspace: Path) -> None:
-    """Writes Pulumi.yaml and the stack's file into `workspace`.
+    """Writes Pulumi.yaml and the stack's file into `workspace`, the latter without what says how AWS' copy keeps its secrets.
 
     The salt of the stack's secrets stays as an earlier run left it: with a new one, old secrets could not be read.
     """
     workspace.mkdir(parents=True, exist_ok=True)
     (workspace / "Pulumi.yaml").write_bytes((repo / "Pulumi.yaml").read_bytes())
     target = workspace / file.path.name
-    content = dict(file.content)
+    content = {key: value for key, value in file.content.items() if key not in SECRETS_KEYS}
     if target.exists():
         salt = yaml.safe_load(target.read_text()).get("encryptionsalt")
         if salt is not None:

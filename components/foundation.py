@@ -17,11 +17,9 @@ from components.policies import Statement
 from components.registry import Registry
 from components.tags import StackTags
 from components.user_data import MachineFiles
+from model.builds import AGENT
 from model.contract import Role
 
-AGENT = "apps/agent"
-CONTROL_PLANE = "apps/control_plane"
-IDENTITY = "apps/identity"
 Make = Callable[[Built], MachineFiles]
 
 

@@ -43,6 +43,7 @@ def identity(facts: StackFacts, built: Built) -> MachineFiles:
     )
     secrets = {"IDENTITY_CLIENT_SECRET": "client-secret", "IDENTITY_PASSWORD": "password"}
     return MachineFiles(
+        machine=f"{Role.IDENTITY}/{SERVICE}",
         compose=containers.file({SERVICE: program}),
         agent={
             "files": {KEYS_FILE: {"parameter": login_parameter(facts.stack, "signing-key")}},

@@ -64,6 +64,7 @@ def edge(facts: StackFacts, built: Built, *, role: Role = Role.EDGE, service: st
     public = built.public_ip if mesh.is_local else ""
     compose = compose_files.edge(_containers(facts, role, service, built), envoy=ContainerImage(ref=mesh.machines.images.envoy))
     return MachineFiles(
+        machine=f"{role}/{service}",
         compose=compose,
         agent={**_keys(facts, role, service), "allocation": built.allocation},
         templates=_envoy_template(facts, role, service, public_addresses=public),
@@ -80,6 +81,7 @@ def service(facts: StackFacts, name: str, built: Built) -> MachineFiles:
     if "postgres" in spec.calls:
         secrets["PGPASSWORD"] = {"secret": database_secret(facts.stack, name)}
     return MachineFiles(
+        machine=f"{Role.SERVICE}/{name}",
         compose=compose_files.service(
             _containers(facts, Role.SERVICE, name, built),
             envoy=ContainerImage(ref=mesh.machines.images.envoy),
@@ -98,6 +100,7 @@ def control_plane(facts: StackFacts, built: Built) -> MachineFiles:
     """A control plane."""
     mesh = facts.mesh
     return MachineFiles(
+        machine=f"{Role.CONTROL_PLANE}/control-plane",
         compose=compose_files.control_plane(
             _containers(facts, Role.CONTROL_PLANE, "control-plane", built),
             image=ContainerImage(ref=built.app, local_command="python -m apps.control_plane"),
@@ -117,6 +120,7 @@ def database(facts: StackFacts, built: Built) -> MachineFiles:
     secrets = {"POSTGRES_PASSWORD": {"secret": database_secret(facts.stack, compose_files.DATABASE_ADMIN)}}
     secrets |= {_password_variable(user): {"secret": database_secret(facts.stack, user)} for user in users}
     return MachineFiles(
+        machine=f"{Role.DATABASE}/{DATABASE_SERVICE}",
         compose=compose_files.database(
             _containers(facts, Role.DATABASE, DATABASE_SERVICE, built),
             envoy=ContainerImage(ref=images.envoy),
@@ -147,6 +151,7 @@ def monitoring(facts: StackFacts, built: Built) -> MachineFiles:
         retention=mesh.observability.prometheus.retention,
     )
     return MachineFiles(
+        machine=f"{Role.MONITORING}/{MONITORING_SERVICE}",
         compose=compose,
         agent={
             "address": built.address,

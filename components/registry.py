@@ -9,6 +9,7 @@ import pulumi_docker as docker
 from pulumi import Output, ResourceOptions
 
 from components.tags import StackTags
+from model.builds import image_name
 
 PLATFORM = "linux/amd64"
 
@@ -68,8 +69,3 @@ class Registry(pulumi.ComponentResource):
             ),
             opts=ResourceOptions(parent=self),
         )
-
-
-def image_name(build: str) -> str:
-    """`apps/http_service` as `http-service`: the last part, in a form that ECR takes."""
-    return PurePosixPath(build).name.replace("_", "-").lower()

@@ -41,6 +41,8 @@ class Directory:
 class MachineFiles:
     """Everything that makes a machine what it is."""
 
+    machine: str
+    """Whose it is, `role/service`; messages alone say it."""
     compose: Mapping[str, Any]
     """The role's Compose file (see `compose_files`)."""
     agent: Mapping[str, Any]
@@ -59,7 +61,15 @@ class MachineFiles:
 
 
 def render(files: MachineFiles) -> str:
-    """The user data; raises ValueError when EC2 would refuse it."""
+    """The user data; raises ValueError when EC2 would refuse it, which `user_data_sizes` finds out before."""
+    rendered = text(files)
+    if (size := len(rendered.encode())) > LIMIT_BYTES:
+        raise ValueError(f"the user data of {files.machine} has {size} bytes, EC2 takes {LIMIT_BYTES}")
+    return rendered
+
+
+def text(files: MachineFiles) -> str:
+    """The user data, however long it is."""
     compose = yaml.safe_dump(dict(files.compose), sort_keys=False, width=10**9)
     entries = [
         _entry(COMPOSE_FILE, compose),
@@ -75,11 +85,7 @@ def render(files: MachineFiles) -> str:
         "runcmd": [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", UNIT]],
     }
     head = "## template: jinja\n#cloud-config\n" + (f"# certificate {files.certificate}\n" if files.certificate else "")
-    text = head + yaml.dump(config, Dumper=_Dumper, sort_keys=False, width=10**9)
-    if (size := len(text.encode())) > LIMIT_BYTES:
-        largest = max(entries, key=lambda entry: len(entry["content"]))
-        raise ValueError(f"user data has {size} bytes, EC2 takes {LIMIT_BYTES}; the largest file is {largest['path']}")
-    return text
+    return head + yaml.dump(config, Dumper=_Dumper, sort_keys=False, width=10**9)
 
 
 def _machine_env(files: MachineFiles) -> dict[str, str]:

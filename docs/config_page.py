@@ -30,9 +30,10 @@ Keys are camelCase. A key that is not listed here is refused. All mistakes are t
 each with its place, its value, the rule and the fix. `./mesh preview --stack <stack>` checks a config without credentials.
 The rules between values are in `model/rules.py` and `model/edge_rules.py`; `tests/model/test_mistakes.py` shows each message.
 
-Write text that looks like a number in quotes: `version: "18"`.
+The file is read as Pulumi reads it. Two equal keys are refused, as are keys that are not text; `yes`, `on` and `1:30` are text.
+Write text that looks like a number or a date in quotes: `version: "18"`.
 """
-TIME = "`15s`, `500ms` or `2m`; a plain number is seconds"
+TIME = "`15s`, `500ms` or `2m`, in whole milliseconds; a plain number is seconds"
 WORDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Any: "anything"}
 
 
@@ -83,7 +84,7 @@ def _models(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
 def _other_keys() -> list[str]:
     """Keys beside the mesh: what Pulumi.yaml declares."""
     declared = yaml.safe_load((REPO / "Pulumi.yaml").read_text())["config"]
-    rows = [_row("`aws:region`", "text", "required", "the AWS region of the stack", "`eu-central-1`")]
+    rows = [_row("`aws:region`", "text", "required", "the AWS region of the stack, of AWS' standard partition", "`eu-central-1`")]
     for key, entry in declared.items():
         default = f"`{entry['default']!r}`" if entry.get("default") not in (None, "") else "none"
         rows.append(_row(f"`{key}`", str(entry["type"]), default, str(entry["description"]), ""))

@@ -17,12 +17,13 @@ from components.endpoints import SERVICES
 from components.machine_settings import ROOT_DISK_GIB
 from model.contract import PROJECT
 from model.edge import OuterSpec
+from model.identity import is_builtin
 from model.read import read_mesh
 from model.spec import MeshSpec, ServiceSpec
 
 REPO = Path(__file__).resolve().parent.parent
 OWN_IMAGES = 2
-"""The agent's and the control plane's."""
+"""The agent's and the control plane's; a built-in issuer has one more."""
 STACKS = ("dev", "prod")
 HEAD = """# Costs
 
@@ -95,7 +96,7 @@ def read_stack(stack: str) -> MeshSpec:
 def machines(mesh: MeshSpec) -> Counter[str]:
     """How many machines there are of each instance type."""
     count = Counter({mesh.edge.instance_type: mesh.edge.instances + sum(outer.instances for outer in mesh.edge.outer)})
-    count[mesh.machines.control_plane_type] += REPLICAS
+    count[mesh.machines.control_plane_type] += REPLICAS + is_builtin(mesh)
     count[mesh.observability.instance_type] += 1
     if mesh.database:
         count[mesh.database.instance_type] += 1
@@ -124,7 +125,7 @@ def bill(mesh: MeshSpec, prices: Prices) -> list[Item]:
         Item(what="Secrets Manager secrets", count=secrets, price=units["secret"]),
         Item(what="private hosted zone", count=1, price=units["hosted_zone"]),
         Item(what="KMS key of the secrets provider", count=int(mesh.production), price=units["kms_key"]),
-        *_assumed(mesh, prices, repositories=len(builds) + OWN_IMAGES),
+        *_assumed(mesh, prices, repositories=len(builds) + OWN_IMAGES + is_builtin(mesh)),
     ]
     return [item for item in items if item.count]
 

@@ -26,6 +26,9 @@ REQUESTS_AT_ONCE = 10
 RESETS_BORNE = 1_000_000_000
 """Requests that a connection's other side may begin and reset. A proxy does it in the name of clients, and with Envoy's own
 number, 500 with half of them reset, one such client would end the connection that all of the proxy's clients share."""
+PATTERN_SIZE = 1_000_000
+"""Instructions that a pattern may compile to. Scopes and domains of the config are in some, and Envoy's own number, 100, refuses
+a listener for one long scope or four domains of a login. Matching takes time by the text alone (RE2), and RE2 bounds the memory."""
 SHRINK_HEAP_FROM = 0.95
 REFUSE_REQUESTS_FROM = 0.98
 SHORTEN_TIMEOUTS_FROM = 0.80
@@ -58,7 +61,8 @@ def runtime(*, clients: bool, proxies: bool) -> LayeredRuntime:
     """By whom the Envoy is reached. Fixed values only: without a layer of admin's nothing changes them while Envoy runs."""
     layer = RuntimeLayer(name="mesh")
     if clients:
-        layer.static_layer.update({"http": {"max_requests_per_io_cycle": REQUESTS_AT_ONCE}})
+        patterns = {"max_program_size": {"error_level": PATTERN_SIZE}}
+        layer.static_layer.update({"http": {"max_requests_per_io_cycle": REQUESTS_AT_ONCE}, "re2": patterns})
     if proxies:
         layer.static_layer.update({"overload": {"premature_reset_total_stream_count": RESETS_BORNE}})
     return LayeredRuntime(layers=[layer])

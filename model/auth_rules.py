@@ -68,6 +68,17 @@ def _issuer(place: str, auth: AuthSpec, *, production: bool) -> Iterator[Problem
         yield Problem(place, "endpoints of logins", "without `login` nobody asks for them", "add `login: {clientId: …}`, or remove them")
     yield from _life(place, auth)
     yield from _headers(place, auth)
+    yield from _audiences(place, auth)
+
+
+def _audiences(place: str, auth: AuthSpec) -> Iterator[Problem]:
+    if auth.login and auth.login.client_id in auth.audiences:
+        client = auth.login.client_id
+        rule = "ID tokens are for the client; as one of the `audiences` it would let them pass for access tokens"
+        yield Problem(f"{place}.login.clientId", repr(client), rule, f"give the edge another id, for example `{client}-edge`")
+    for index, audience in enumerate(auth.audiences):
+        if auth.issuer == BUILTIN and " " in audience:
+            yield Problem(f"{place}.audiences[{index}]", repr(audience), "the builtin issuer's audiences are one word each", "write a list")
 
 
 def _life(place: str, auth: AuthSpec) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 The machine table of ARCHITECTURE.md is this module in prose. Nothing here imports pulumi or apps.
 """
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,7 +23,7 @@ WARMTH_PORT = 8445
 """By which an outer edge keeps its connections to the origin, on the machine's loopback."""
 XDS_PORT = 18000
 CONSOLE_PORT = 18001
-"""The control plane's `/metrics` and `/ready`, plain HTTP."""
+"""The control plane's `/metrics`, `/ready` and `/nodes`, plain HTTP."""
 POSTGRES_PORT = 5432
 """Postgres as the mesh sees it: the database sidecar's listener, and each caller's sidecar on loopback."""
 POSTGRES_BACKEND_PORT = 5433
@@ -114,6 +115,11 @@ class NodeId:
         if len(parts) != 3 or not all(parts) or parts[0] not in set(Role):
             raise ValueError(f"node id {text!r} is not <role>/<service>/<instance> with a role of {', '.join(Role)}")
         return cls(Role(parts[0]), parts[1], parts[2])
+
+
+def document_version(text: str) -> str:
+    """What a mesh document is called: a hash of its text, in 16 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def spiffe_id(domain: str, role: Role, service: str) -> str:

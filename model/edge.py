@@ -3,17 +3,21 @@
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
-from model import edge_words, words
+from model import address_words, edge_words, token_words, words
 from model.base import InstanceType, Parameter, Port, Seconds, Spec
 
 Auth = Literal["public", "jwt", "login"]
-Origin = Annotated[str, BeforeValidator(edge_words.origin)]
-AnyOrigin = Annotated[str, BeforeValidator(edge_words.origin_or_any)]
-Url = Annotated[str, BeforeValidator(edge_words.https_url)]
-Address = Annotated[str, BeforeValidator(edge_words.host_and_port)]
+Origin = Annotated[str, BeforeValidator(address_words.origin)]
+AnyOrigin = Annotated[str, BeforeValidator(address_words.origin_or_any)]
+Url = Annotated[str, BeforeValidator(address_words.https_url)]
+Address = Annotated[str, BeforeValidator(address_words.host_and_port)]
 Domain = Annotated[str, BeforeValidator(words.domain)]
+Line = Annotated[str, BeforeValidator(words.line)]
+Scope = Annotated[str, BeforeValidator(token_words.scope)]
+Claim = Annotated[str, BeforeValidator(token_words.claim)]
+EdgeHeader = Annotated[str, BeforeValidator(edge_words.header_name)]
 
 
 GRPC_WEB_HEADERS = ("authorization", "content-type", "grpc-timeout", "x-grpc-web", "x-user-agent")
@@ -52,16 +56,20 @@ class TlsSpec(Spec):
 class LoginSpec(Spec):
     """OAuth2 authorization code flow with PKCE, at the edge."""
 
-    client_id: StrictStr = Field(description="the edge's client id at the issuer", examples=["mesh"])
+    client_id: Annotated[str, BeforeValidator(token_words.client_id)] = Field(
+        description="the edge's client id at the issuer; none of the `audiences`", examples=["mesh-edge"]
+    )
     client_secret: Parameter | None = Field(
         None, description="SSM parameter with the client secret; the builtin issuer needs none", examples=["/team/oauth-secret"]
     )
-    scopes: list[StrictStr] = Field(["openid"], description="scopes to ask for", examples=["[openid, email]"])
-    redirect_domains: list[Domain] = Field([], description="other domains that a login may return to", examples=["[shop.example.com]"])
+    scopes: list[Scope] = Field(["openid"], min_length=1, description="scopes to ask for", examples=["[openid, email]"])
+    redirect_domains: list[Domain] = Field(
+        [], description="the only hosts where a login may start, and so return to; empty means any", examples=["[shop.example.com]"]
+    )
 
 
 class AuthSpec(Spec):
-    issuer: Annotated[str, BeforeValidator(edge_words.issuer)] = Field(
+    issuer: Annotated[str, BeforeValidator(token_words.issuer)] = Field(
         description="an OIDC issuer's URL, or `builtin`", examples=["https://login.example.com"]
     )
     jwks: Url | None = Field(None, description="the issuer's keys, where it has no discovery", examples=["https://login.example.com/jwks"])
@@ -69,8 +77,8 @@ class AuthSpec(Spec):
         None, description="where it has no discovery", examples=["https://login.example.com/authorize"]
     )
     token_endpoint: Url | None = Field(None, description="where it has no discovery", examples=["https://login.example.com/token"])
-    audiences: list[StrictStr] = Field(min_length=1, description="audiences that a token may have", examples=["[mesh]"])
-    claims_to_headers: dict[Annotated[str, BeforeValidator(edge_words.header_name)], StrictStr] = Field(
+    audiences: list[Line] = Field(min_length=1, description="audiences that a token may have", examples=["[mesh]"])
+    claims_to_headers: dict[EdgeHeader, Annotated[str, BeforeValidator(token_words.header_claim)]] = Field(
         {}, description="request header → claim that fills it", examples=["{x-user: sub}"]
     )
     token_life: Seconds | None = Field(
@@ -93,7 +101,7 @@ class RateLimitServiceSpec(Spec):
     """A rate limit service of the user's own (Envoy's RLS v3 API)."""
 
     address: Address = Field(description="host:port of the service, gRPC", examples=["limits.example.com:8081"])
-    domain: StrictStr = Field("edge", description="the service's domain for these limits", examples=["edge"])
+    domain: Line = Field("edge", description="the service's domain for these limits", examples=["edge"])
     fail_open: StrictBool = Field(True, description="let requests pass while the service is away", examples=["true"])
 
 
@@ -103,7 +111,7 @@ class AuthorizerSpec(Spec):
     address: Address = Field(description="host:port of the service", examples=["authz.example.com:9000"])
     fail_open: StrictBool = Field(False, description="let requests pass while the service is away", examples=["false"])
     timeout: Seconds = Field(0.5, description="time for its answer", examples=["500ms"])
-    headers: list[Annotated[str, BeforeValidator(edge_words.header_name)]] = Field(
+    headers: list[EdgeHeader] = Field(
         [], description="headers of its answer that apps get; clients cannot send them", examples=["[x-current-user]"]
     )
 
@@ -142,8 +150,8 @@ class EdgeSpec(Spec):
 class RequireSpec(Spec):
     """What a token must say beyond being valid."""
 
-    scopes: list[StrictStr] = Field([], description="scopes that the token must all have", examples=["[orders.read]"])
-    claims: dict[StrictStr, list[StrictStr]] = Field(
+    scopes: list[Scope] = Field([], description="scopes that the token must all have", examples=["[orders.read]"])
+    claims: dict[Claim, Annotated[list[Line], BeforeValidator(token_words.claim_values)]] = Field(
         {}, description="claim → values of which it must have one", examples=["{role: [admin]}"]
     )
 
@@ -152,8 +160,12 @@ class CorsSpec(Spec):
     origins: list[AnyOrigin] = Field(
         min_length=1, description="origins that scripts may come from; `*` is any", examples=['["https://*.example.com"]']
     )
-    methods: list[StrictStr] = Field(["GET", "POST"], description="methods that scripts may use", examples=["[GET, POST]"])
-    headers: list[StrictStr] = Field([], description="request headers that scripts may send", examples=["[content-type]"])
+    methods: list[Annotated[str, BeforeValidator(edge_words.method)]] = Field(
+        ["GET", "POST"], description="methods that scripts may use", examples=["[GET, POST]"]
+    )
+    headers: list[Annotated[str, BeforeValidator(edge_words.cors_header)]] = Field(
+        [], description="request headers that scripts may send", examples=["[content-type]"]
+    )
     credentials: StrictBool = Field(False, description="whether cookies may be sent", examples=["false"])
 
 
@@ -162,25 +174,33 @@ class CsrfSpec(Spec):
     enforce: StrictBool = Field(True, description="`false` counts what would be refused and lets it pass", examples=["true"])
 
 
-class RouteSpec(Spec):
-    """Paths of the edge that lead to the service: `prefix` itself and everything below `prefix/`."""
+class EntrySpec(Spec):
+    """A way through the edge to a service, and what is asked of requests on it."""
 
     prefix: Annotated[str, BeforeValidator(words.route_prefix)] = Field(description="a path prefix of the edge", examples=["/web"])
-    strip: StrictBool = Field(True, description="take the prefix off before the app sees the path", examples=["true"])
     timeout: Seconds = Field(15.0, description="time for a whole response, such as `15s` or `500ms`", examples=["15s"])
-    domains: list[Domain] = Field([], description="host names that the route is for; empty means all", examples=["[shop.example.com]"])
     auth: Auth = Field("public", description="who may come: everybody, who has a token, or who logged in", examples=["jwt"])
     require: RequireSpec | None = None
-    rate_limits: list[RateLimitSpec] = Field([], description="limits of the route's requests", examples=["[{requests: 10, by: client}]"])
-    websocket: StrictBool = Field(False, description="allow WebSocket upgrades", examples=["true"])
+    rate_limits: list[RateLimitSpec] = Field([], description="limits of its requests", examples=["[{requests: 10, by: client}]"])
     cors: CorsSpec | None = None
     csrf: CsrfSpec | None = None
     authorize: StrictBool = Field(False, description="ask the edge's `authorizer`", examples=["true"])
     maintenance: StrictBool = Field(False, description="answer 503 with a maintenance page instead of the service", examples=["true"])
 
 
-class BridgeSpec(Spec):
-    """HTTP clients for a gRPC service: JSON by `google.api.http`, gRPC-Web, gRPC over HTTP/1.1 and native gRPC."""
+class RouteSpec(EntrySpec):
+    """Paths of the edge that lead to the service: `prefix` itself and everything below `prefix/`."""
+
+    strip: StrictBool = Field(True, description="take the prefix off before the app sees the path", examples=["true"])
+    domains: list[Domain] = Field([], description="host names that the route is for; empty means all", examples=["[shop.example.com]"])
+    websocket: StrictBool = Field(False, description="allow WebSocket upgrades", examples=["true"])
+
+
+class BridgeSpec(EntrySpec):
+    """HTTP clients for a gRPC service: JSON by `google.api.http`, gRPC-Web, gRPC over HTTP/1.1 and native gRPC.
+
+    What it asks of requests holds for each of these alike.
+    """
 
     prefix: Annotated[str, BeforeValidator(edge_words.bridge_prefix)] = Field(
         description="JSON paths and gRPC-Web are below it; native gRPC is also at its own paths", examples=["/grpc-1"]
@@ -189,11 +209,12 @@ class BridgeSpec(Spec):
         description="the service's proto file, relative to the repository", examples=["apps/protos/info.proto"]
     )
     timeout: Seconds = Field(15.0, description="time for a call whose client sets no deadline (`grpc-timeout`)", examples=["15s"])
-    auth: Auth = Field("public", description="who may come, as for a route", examples=["jwt"])
     cors: CorsSpec | None = Field(None, description="origins of gRPC-Web scripts, as for a route")
+    maintenance: StrictBool = Field(False, description="answer 503 or UNAVAILABLE instead of the service", examples=["true"])
 
     @property
     def route(self) -> RouteSpec:
         """What the edge's features see of it: the same as of a route."""
         cors = self.cors and self.cors.model_copy(update={"headers": sorted({*self.cors.headers, *GRPC_WEB_HEADERS})})
-        return RouteSpec.model_construct(prefix=self.prefix, timeout=self.timeout, auth=self.auth, cors=cors)
+        shared = {name: getattr(self, name) for name in EntrySpec.model_fields}
+        return RouteSpec.model_construct(**shared | {"cors": cors})

@@ -70,10 +70,33 @@ def _any_origin_has_no_credentials(place: str, edge: EdgeSpec, routes: Routes) -
             )
 
 
+def _stars_have_no_credentials(place: str, edge: EdgeSpec, routes: Routes) -> Iterator[Problem]:
+    for path, route in routes:
+        if route.cors and route.cors.credentials:
+            for key, words in (("methods", route.cors.methods), ("headers", route.cors.headers)):
+                if "*" in words:
+                    rule = "with credentials browsers take `*` for a name, not for all of them"
+                    yield Problem(f"{path}.cors.{key}", "'*'", rule, f"list the {key}, or remove `credentials`")
+
+
+def _authorizers_headers_differ(place: str, edge: EdgeSpec, routes: Routes) -> Iterator[Problem]:
+    headers = edge.authorizer.headers if edge.authorizer else []
+    for index, header in enumerate(headers):
+        if header in headers[:index]:
+            yield Problem(f"{place}.authorizer.headers[{index}]", repr(header), "it is in the list already", "remove it")
+
+
 def _limits(place: str, edge: EdgeSpec, routes: Routes) -> Iterator[tuple[str, RateLimitSpec]]:
     for owner, limits in [(place, edge.rate_limits), *((path, route.rate_limits) for path, route in routes)]:
         for index, limit in enumerate(limits):
             yield f"{owner}.rateLimits[{index}]", limit
 
 
-_RULES = (_limits_can_be_kept, _limits_by_claim_have_a_token, _authorizer_is_there, _any_origin_has_no_credentials)
+_RULES = (
+    _limits_can_be_kept,
+    _limits_by_claim_have_a_token,
+    _authorizer_is_there,
+    _authorizers_headers_differ,
+    _any_origin_has_no_credentials,
+    _stars_have_no_credentials,
+)

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
 
 from model import words
 from model.problems import broken
@@ -11,32 +10,9 @@ from model.words import text
 BUILTIN = "builtin"
 LIMIT_KEYS = ("edge", "client", "mesh")
 CLAIM_KEY = "claim:"
-
-
-def https_url(value: object) -> str:
-    """An https URL; http is for loopback only."""
-    url = text(value)
-    parts = urlsplit(url)
-    plain = parts.scheme == "http" and (parts.hostname or "").startswith("127.")
-    if not parts.hostname or (parts.scheme != "https" and not plain) or parts.username or parts.fragment:
-        raise broken("this must be an https URL with a host, without user or fragment", "write for example `https://login.example.com`")
-    return url
-
-
-def issuer(value: object) -> str:
-    """`builtin`, or an issuer's URL exactly as its tokens say it."""
-    return BUILTIN if value == BUILTIN else https_url(value)
-
-
-def origin(value: object) -> str:
-    """`https://host[:port]`; the first label may be `*` for all names below a domain."""
-    rule = "an origin is scheme://host[:port], without a path; `*.` may stand for any name before it"
-    return words.matching(r"https?://(\*\.)?[a-z0-9.-]+(:[0-9]+)?", value, rule, "write `https://app.example.com`")
-
-
-def origin_or_any(value: object) -> str:
-    """An origin, or `*` for every one."""
-    return "*" if value == "*" else origin(value)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+"""RFC 9110, §5.6.2."""
 
 
 def header_name(value: object) -> str:
@@ -47,18 +23,23 @@ def header_name(value: object) -> str:
     return name
 
 
-def host_and_port(value: object) -> str:
-    """`host:port`."""
-    address = text(value)
-    host, _, port = address.rpartition(":")
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", host) or not port.isdigit() or not 1 <= int(port) <= 65535:
-        raise broken("an address is host:port", "write for example `limits.example.com:8081`")
-    return address
+def cors_header(value: object) -> str:
+    """A header's name, or `*` for every one."""
+    rule = "a header's name is letters, digits and signs such as - (a token of RFC 9110)"
+    return words.matching(_TOKEN, value, rule, "write for example `content-type`")
+
+
+def method(value: object) -> str:
+    """A method in upper case, or `*` for every one."""
+    name = words.matching(_TOKEN, value, "a method is one word (a token of RFC 9110)", "write for example `PUT`")
+    if name.upper() in METHODS and name not in METHODS:
+        raise broken("methods are told apart by case, and scripts send this one in upper case", f"write `{name.upper()}`")
+    return name
 
 
 def email(value: object) -> str:
     """A mail address, roughly."""
-    return words.matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", value, "this must be a mail address", "write for example `ops@example.com`")
+    return words.matching(r"[!-?A-~]+@[!-?A-~]+\.[!-?A-~]+", value, "this must be a mail address", "write for example `ops@example.com`")
 
 
 def days(value: object) -> str:
@@ -74,7 +55,7 @@ def limit_key(value: object) -> str:
 
 def proto_file(value: object) -> str:
     """A `.proto` file below the repository's root."""
-    path = PurePosixPath(text(value))
+    path = PurePosixPath(words.line(value))
     if path.is_absolute() or ".." in path.parts or path.suffix != ".proto":
         raise broken("a proto is a .proto file inside the repository", "write for example `apps/protos/info.proto`")
     return str(path)

@@ -26,6 +26,11 @@ def services_of(descriptors: bytes) -> list[str]:
     return [f"{file.package}.{service.name}".lstrip(".") for service in file.service]
 
 
+def native_paths(descriptors: bytes) -> list[str]:
+    """`/<package.Service>` of each of them: their methods are below it."""
+    return [f"/{name}" for name in services_of(descriptors)]
+
+
 def below(prefix: str, descriptors: bytes) -> bytes:
     """The same, with every JSON path below `prefix`; a method without annotation gets `POST /<package.Service>/<Method>`."""
     found = _read(descriptors)

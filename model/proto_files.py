@@ -7,6 +7,7 @@ import importlib.util
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -41,7 +42,19 @@ def compile_bridges(mesh: MeshSpec, directory: Path, *, root: str = "mesh") -> t
                 rule = f"gRPC clients reach {offered} at one path of the edge, which leads to {other}"
                 problems.append(Problem(path, value, rule, "bridge one of them, or give the other's proto another package"))
             owners.setdefault(offered, name)
-    return compiled, problems
+    return compiled, [*problems, *_routes_on_native_paths(mesh, compiled, root)]
+
+
+def _routes_on_native_paths(mesh: MeshSpec, compiled: Mapping[str, bytes], root: str) -> Iterator[Problem]:
+    """Routes that would take from a bridge the path by which gRPC clients reach it, or calls of some of its methods."""
+    taken = {path: name for name, descriptors in compiled.items() for path in http_rules.native_paths(descriptors)}
+    for name, service in mesh.services.items():
+        for part, route in service.edge_routes.items():
+            for path, owner in taken.items():
+                if f"{route.prefix}/".startswith(f"{path}/"):
+                    rule = f"{path} and all below it is where gRPC clients reach {root}.services.{owner}.bridge"
+                    place = f"{root}.services.{name}.{part}.prefix"
+                    yield Problem(place, repr(route.prefix), rule, "give it another prefix, such as `/web`")
 
 
 def compile_proto(directory: Path, proto: str) -> bytes:

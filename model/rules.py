@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from model import auth_rules, edge_rules, outer_rules, tls_rules
+from model import auth_rules, builds, edge_rules, outer_rules, tls_rules
 from model.contract import LOCAL_POSTGRES_VERSION, MACHINE_PORTS, METRICS_PORT, ORIGIN_PORT, POSTGRES_PORT, WARMTH_PORT
 from model.edge import EdgeSpec
 from model.problems import Problem, suggestion
@@ -134,7 +134,8 @@ def _edge_ports_differ(parts: Parts) -> Iterator[Problem]:
         if port in taken:
             yield Problem(f"{parts.root}.edge.{name}", str(port), f"port {port} of an edge belongs to {taken[port]}", "choose another port")
     if parts.edge.https == parts.edge.http:
-        yield Problem(f"{parts.root}.edge.http", str(parts.edge.http), "HTTP and HTTPS need a port each", "write for example `http: 80`")
+        fix = f"write for example `http: {80 if parts.edge.https != 80 else 8080}`"
+        yield Problem(f"{parts.root}.edge.http", str(parts.edge.http), "HTTP and HTTPS need a port each", fix)
 
 
 def _edge_is_consistent(parts: Parts) -> Iterator[Problem]:
@@ -292,6 +293,10 @@ def _images_are_whole(parts: Parts) -> Iterator[Problem]:
             )
 
 
+def _builds_have_names_of_their_own(parts: Parts) -> Iterator[Problem]:
+    yield from builds.check(parts.root, parts.services)
+
+
 def _health_checks_fit_the_protocol(parts: Parts) -> Iterator[Problem]:
     for name, service in parts.services.items():
         if service.health and service.protocol != "http":
@@ -353,6 +358,7 @@ _RULES = (
     _calls_lead_somewhere,
     _ports_are_free,
     _images_are_whole,
+    _builds_have_names_of_their_own,
     _health_checks_fit_the_protocol,
     _metrics_are_http,
     _variables_are_the_apps_own,

@@ -7,7 +7,7 @@ value must look like is said here; what must hold between values is in `rules`; 
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from model import words
 from model.base import InstanceType, Port, Spec
@@ -16,6 +16,8 @@ from model.edge import BridgeSpec, EdgeSpec, RouteSpec
 LOCAL_NETWORK = IPv4Network("127.0.0.0/8")
 
 Name = Annotated[str, BeforeValidator(words.service_name)]
+Text = Annotated[str, BeforeValidator(words.text)]
+ProgramText = Annotated[str, BeforeValidator(words.program_text)]
 
 
 class NetworkSpec(Spec):
@@ -72,22 +74,22 @@ class ServiceSpec(Spec):
     port: Port = Field(description="where the app listens on its machine's loopback", examples=[8080])
     replicas: ReplicasSpec = ReplicasSpec()
     routes: list[RouteSpec] = Field([], description="a list of routes", examples=["[{prefix: /web}]"])
-    calls: list[StrictStr] = Field(
-        [], description="a list of services that the app may call, or `postgres`", examples=["[grpc-1, postgres]"]
-    )
+    calls: list[Text] = Field([], description="a list of services that the app may call, or `postgres`", examples=["[grpc-1, postgres]"])
     bridge: BridgeSpec | None = Field(None, description="how HTTP clients reach a gRPC service through the edge")
     health: HealthSpec | None = None
     metrics: Annotated[str, BeforeValidator(words.metrics_path)] | None = Field(
         None, description="path of the app's Prometheus metrics; without it only its sidecar is scraped", examples=["/metrics"]
     )
-    env: dict[Annotated[str, BeforeValidator(words.variable)], Annotated[str, BeforeValidator(words.text)]] = Field(
-        {}, description="environment variables of the app, as text", examples=['{LOG_LEVEL: "info"}']
+    env: dict[Annotated[str, BeforeValidator(words.variable)], ProgramText] = Field(
+        {},
+        description="environment variables of the app, as text; compressed, a few KB at most, since user data has 16 KB",
+        examples=['{LOG_LEVEL: "info"}'],
     )
     secrets: dict[Annotated[str, BeforeValidator(words.variable)], Annotated[str, BeforeValidator(words.parameter)]] = Field(
         {}, description="environment variables filled from SSM parameters", examples=["{API_KEY: /team/api-key}"]
     )
     instance_type: InstanceType = Field("t3.small", description="an EC2 instance type", examples=["t3.small"])
-    command: list[StrictStr] | None = Field(
+    command: list[ProgramText] | None = Field(
         None, min_length=1, description="arguments that replace the image's command", examples=['["serve"]']
     )
 
@@ -183,10 +185,14 @@ class MeshSpec(Spec):
     )
     network: NetworkSpec = Field(description="the VPC", examples=["{cidr: 10.20.0.0/16}"])
     edge: EdgeSpec = EdgeSpec()
-    services: dict[Name, ServiceSpec] = Field(min_length=1, description="name and description of each service", examples=["{web: {…}}"])
+    services: dict[Name, ServiceSpec] = Field(
+        min_length=1,
+        description="name and description of each service",
+        examples=["{web: {image: {build: apps/http_service}, port: 8080}}"],
+    )
     database: DatabaseSpec | None = None
-    observability: ObservabilitySpec = ObservabilitySpec()
-    machines: MachinesSpec = MachinesSpec()
+    observability: ObservabilitySpec = Field(ObservabilitySpec(), examples=["{prometheus: {retention: 15d}}"])
+    machines: MachinesSpec = Field(MachinesSpec(), examples=["{ami: ami-0123456789abcdef0}"])
     quotas: QuotasSpec = QuotasSpec()
     production: StrictBool = Field(False, description="digests, protection and a KMS secrets provider are required", examples=["true"])
 

@@ -1,33 +1,71 @@
 """What one value of the stack config must look like; each function takes what YAML gave and returns it in our form."""
 
+import json
+import math
 import re
 import shlex
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
 
 from model.contract import RESERVED_SERVICE_NAMES
-from model.problems import broken
+from model.problems import EXAMPLE, broken
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""Of a DNS name (RFC 1123)."""
 _PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _IMAGE = re.compile(
-    rf"(?:{_PART}(?::[0-9]+)?/)?{_PART}(?:/{_PART})*(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@sha256:(?P<digest>[0-9a-f]{{64}}))?"
+    rf"(?P<name>(?:{_PART}(?::[0-9]+)?/)?{_PART}(?:/{_PART})*)(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@sha256:(?P<digest>[0-9a-f]{{64}}))?",
+    re.ASCII,
 )
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()+,;=:@-]+)+|/")
-_SIZE = re.compile(r"([1-9][0-9]*)(GiB|TiB)")
+_SIZE = re.compile(r"([1-9][0-9]{0,8})(GiB|TiB)")
+_OTHER_PARTITIONS = re.compile(r"(cn|us-gov|us-iso[a-z]?|eu-isoe|eusc)-")
+"""Regions of China, of governments and the European sovereign cloud."""
 SMALLEST_NETWORK = 20
 LARGEST_NETWORK = 16
 EBS_LIMIT_GIB = 16384
 """Largest gp3 volume (AWS: EBS volume types)."""
+VARIABLE_LIMIT_BYTES = 128_000
+"""Linux starts no program with a longer argument or `NAME=value` than 128 KiB, less what a name takes (execve(2), MAX_ARG_STRLEN)."""
+IMAGE_NAME_LIMIT = 255
+"""Longest name of an image with its registry, without tag and digest (Docker's distribution library)."""
+LONGEST_RETENTION_HOURS = 100 * 365 * 24
+"""Prometheus counts it in nanoseconds of 64 bits, which end at 292 years."""
+_RETENTION_HOURS = {"h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}
+_GRAVITON = re.compile(r"(?:a1|[a-z]+[0-9]+g[a-z]*|[a-z]+[0-9]+[a-z]*-gb[0-9]+)\..*")
+"""AWS's naming: the letter behind the generation is the processor's, g is Arm; `a1` is older, `p6e-gb200` has Grace processors."""
+_READ_AS = {bool: "true or false", int: "a number", float: "a number", type(None): "null", list: "a list", dict: "a mapping"}
 POSTGRES_VERSIONS = ("14", "15", "16", "17", "18")
 
 
 def text(value: object) -> str:
-    """A string; YAML's unquoted numbers and booleans are refused, since `1.40` would arrive as 1.4."""
+    """A text. YAML's unquoted numbers and booleans are refused, since `1.40` would arrive as 1.4."""
     if not isinstance(value, str):
-        raise broken(f"must be text, YAML reads this as {type(value).__name__}", f'put it in quotes: "{value}"')
+        fix = f'put it in quotes: "{json.dumps(value)}"' if isinstance(value, int | float) else EXAMPLE
+        raise broken(f"must be text, YAML reads this as {_READ_AS.get(type(value), type(value).__name__)}", fix)
+    if re.search(r"[\0\ud800-\udfff]", value):
+        raise broken("no program can be given a NUL character, or half of a surrogate pair", "remove it")
     return value
+
+
+def line(value: object) -> str:
+    """A line of text, not empty."""
+    found = text(value)
+    if not found or not found.isprintable() or found != found.strip():
+        plain = "".join(letter for letter in found if letter.isprintable()).strip()
+        rule = "this is text of one line, not empty, without control characters and without blanks at its ends"
+        raise broken(rule, f'write "{plain}"' if plain else "write the text, or remove the key")
+    return found
+
+
+def program_text(value: object) -> str:
+    """A text that a program can be started with: 128,000 bytes at most."""
+    found = text(value)
+    if len(found.encode()) > VARIABLE_LIMIT_BYTES:
+        rule = f"Linux starts no program with more than {VARIABLE_LIMIT_BYTES:,} bytes in one text"
+        raise broken(rule, "put it into a file of the image")
+    return found
 
 
 def matching(pattern: str, value: object, rule: str, fix: str) -> str:
@@ -57,7 +95,7 @@ def domain(value: object) -> str:
     """A DNS name of at least two labels (RFC 1123), lower case."""
     name = text(value)
     labels = name.split(".")
-    if len(labels) < 2 or len(name) > 200 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(labels) < 2 or len(name) > 200 or not all(LABEL.fullmatch(label) for label in labels):
         raise broken(
             "a domain is two or more labels of a-z, 0-9 and -, joined by dots, 200 characters at most",
             "write for example `dev.mesh.internal`",
@@ -135,12 +173,14 @@ def image_ref(value: object) -> str:
         )
     if match["tag"] == "latest" and not match["digest"]:
         raise broken("`latest` changes under a running mesh", "name a version's tag or a digest")
+    if len(match["name"]) > IMAGE_NAME_LIMIT:
+        raise broken(f"an image's name with its registry has at most {IMAGE_NAME_LIMIT} characters", "give the repository a shorter name")
     return ref
 
 
 def build_directory(value: object) -> str:
     """A directory below the repository's root."""
-    path = PurePosixPath(text(value))
+    path = PurePosixPath(line(value))
     if path.is_absolute() or ".." in path.parts or str(path) == ".":
         raise broken("a build directory is relative and inside the repository", "write for example `apps/http_service`")
     return str(path)
@@ -148,7 +188,7 @@ def build_directory(value: object) -> str:
 
 def local_command(value: object) -> str:
     """A command line with at least `{port}`; other braces are refused, since nothing would fill them in."""
-    command = text(value)
+    command = program_text(value)
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -180,13 +220,22 @@ def parameter(value: object) -> str:
 
 
 def instance_type(value: object) -> str:
-    """An EC2 instance type by form; whether the region has it, AWS says."""
-    return matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", value, "an instance type is family.size", "write for example `t3.small`")
+    """An EC2 instance type with x86-64 processors, by its name; whether the region has it, AWS says."""
+    name = matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", value, "an instance type is family.size", "write for example `t3.small`")
+    if _GRAVITON.fullmatch(name):
+        rule = "its processors are Arm's (arm64); the mesh's own images, which every machine runs, are amd64"
+        raise broken(rule, "write for example `t3.small`")
+    return name
 
 
 def region(value: object) -> str:
-    """An AWS region by form; whether the account may use it, AWS says."""
+    """An AWS region of the standard partition by form; whether the account may use it, AWS says."""
     name = text(value)
+    if _OTHER_PARTITIONS.match(name):
+        raise broken(
+            "this region is not in AWS' standard partition: its ARNs do not begin with arn:aws:, as those of the mesh's policies do",
+            "take another region, for example `us-east-1`",
+        )
     if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[1-9]", name):
         raise broken("a region is an area, a direction and a number, without a zone's letter", "write for example `us-east-1`")
     return name
@@ -225,19 +274,25 @@ def gibibytes(size: str) -> int:
 
 
 def retention(value: object) -> str:
-    """A Prometheus duration of one unit."""
-    return matching(r"[1-9][0-9]*[hdwy]", value, "retention is a whole number with h, d, w or y", "write for example `15d`")
+    """A Prometheus duration of one unit, of 100 years at most."""
+    span = matching(r"[1-9][0-9]*[hdwy]", value, "retention is a whole number with h, d, w or y", "write for example `15d`")
+    if len(span) > 7 or int(span[:-1]) * _RETENTION_HOURS[span[-1]] > LONGEST_RETENTION_HOURS:
+        raise broken("retention is at most 100 years", "write 100y or less")
+    return span
 
 
 def seconds(value: object) -> float:
-    """`15s`, `500ms` or `2m` in seconds; plain numbers are seconds (that is how the mesh document holds them)."""
+    """`15s`, `500ms` or `2m` in seconds, whole milliseconds; plain numbers are seconds (that is how the mesh document holds them)."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        span = float(value)
+        span: float = value
     else:
         match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)", text(value))
         if not match:
             raise broken("a time is a number with ms, s or m", "write for example `15s`")
         span = float(match[1]) * {"ms": 0.001, "s": 1, "m": 60}[match[2]]
     if not 0 < span <= 3600:
-        raise broken("a timeout is more than 0 and at most 60m", "write for example `15s`")
-    return span
+        raise broken("a time is at least 1ms and at most 60m", "write for example `15s`")
+    milliseconds = round(span * 1000)
+    if not math.isclose(span * 1000, milliseconds, rel_tol=1e-9):
+        raise broken("a time is 1ms or more, in whole milliseconds: Envoy has nothing finer", f"write {max(milliseconds, 1)}ms")
+    return milliseconds / 1000

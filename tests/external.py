@@ -16,12 +16,17 @@ class Authorizer:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self._stopped = False
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def answer(self) -> None:
+                if owner._stopped:
+                    # The edge keeps its connections, and so the threads that serve them.
+                    self.close_connection = True
+                    return
                 owner.asked.append((self.command, self.path, {key.lower(): value for key, value in self.headers.items()}))
                 user = {"Bearer token1": "user1", "Bearer token2": "user2"}.get(self.headers.get("authorization", ""))
                 body = b"" if user or "json" not in self.path else b'{"why":"no token"}'
@@ -43,6 +48,7 @@ class Authorizer:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
+        self._stopped = True
         self._server.shutdown()
         self._server.server_close()
 

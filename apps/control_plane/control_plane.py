@@ -1,6 +1,7 @@
 """One running control plane: discovery in, snapshots out, a console beside it."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from apps.control_plane.metrics import Metrics
 from apps.control_plane.node import Node
 from apps.control_plane.server import AdsServer
 from apps.control_plane.session import Authorizer
+from apps.control_plane.status import NodeStatus
 from apps.control_plane.tls import ServerTls
 from apps.control_plane.type_urls import short_name
 from apps.control_plane.world_keeper import WorldKeeper
@@ -60,8 +62,8 @@ class ControlPlane:
         if self._keeper.hear(report):
             self._show()
 
-    def _hear_nack(self, _node: Node, _type_url: str, _version: str, _error: str) -> None:
-        if self._keeper.hear_nack():
+    def _hear_nack(self, node: Node, type_url: str, _version: str, error: str) -> None:
+        if self._keeper.hear_nack(f"{node.id} refuses {short_name(type_url)}: {error}"):
             self._show()
 
     def _show(self) -> None:
@@ -75,7 +77,7 @@ class ControlPlane:
         return Answer(status=503, body=f"waits for the first {missing}\n".encode())
 
     def _nodes(self) -> Answer:
-        document = self._keeper.document
+        statuses = sorted(self._server.nodes(), key=lambda item: str(item.node.id))
         nodes = [
             {
                 "id": str(status.node.id),
@@ -83,6 +85,18 @@ class ControlPlane:
                 "facts": dict(status.node.facts),
                 "types": {short_name(url): asdict(kind) for url, kind in sorted(status.types.items())},
             }
-            for status in sorted(self._server.nodes(), key=lambda item: str(item.node.id))
+            for status in statuses
         ]
-        return json_answer({"document": document.version if document else None, "nodes": nodes})
+        return json_answer({"document": self._document(statuses), "nodes": nodes})
+
+    def _document(self, statuses: Sequence[NodeStatus]) -> dict[str, object]:
+        """What became of the newest document, as the command reads it."""
+        document = self._keeper.document
+        behind = {str(status.node.id): self._source.behind.get(status.node) or status.behind for status in statuses}
+        return {
+            "newest": self._keeper.newest,
+            "serving": document.version if document else None,
+            "refusal": self._keeper.refusal,
+            "waits_for": [str(status.node.id) for status in statuses if self._server.pushing or not status.answered],
+            "behind": {node: asdict(one) for node, one in behind.items() if one},
+        }

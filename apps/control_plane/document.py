@@ -1,7 +1,6 @@
 """The mesh document: reads it, refuses one that it cannot serve, keeps the last good one."""
 
 import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +53,7 @@ def read_document(text: str, *, stack: str) -> MeshDocument:
     except ConfigError as error:
         raise DocumentRefused("invalid", str(error)) from None
     descriptors = _descriptors(data.get("descriptors", {}), spec)
-    return MeshDocument(version=hashlib.sha256(text.encode()).hexdigest()[:16], stack=stack, spec=spec, descriptors=descriptors)
+    return MeshDocument(version=contract.document_version(text), stack=stack, spec=spec, descriptors=descriptors)
 
 
 def _descriptors(data: Any, spec: MeshSpec) -> dict[str, bytes]:

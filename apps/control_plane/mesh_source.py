@@ -18,6 +18,7 @@ from apps.control_plane.model import World
 from apps.control_plane.node import Node
 from apps.control_plane.resources import names
 from apps.control_plane.snapshot import InconsistentSnapshot, Resource, Snapshot
+from apps.control_plane.status import Behind
 from model.contract import Role
 
 Group = tuple[Role, str]
@@ -88,6 +89,8 @@ class MeshSource:
         self._shared: dict[int, tuple[Message, Resource]] = {}
         self._now: dict[Key, _Built | None] = {}
         self._before: dict[Key, _Built | None] = {}
+        self.behind: dict[Node, Behind] = {}
+        """Nodes for which nothing can be built of the present world."""
 
     def subscribe(self, callback: Callable[[], None]) -> None:
         """Registers what to call after the world has changed."""
@@ -103,6 +106,7 @@ class MeshSource:
         self._intent += change.everything or change.edge
         self._builder, self._shared = Builder(world), {}
         self._before, self._now = self._now, {}
+        self.behind.clear()
         for callback in self._callbacks:
             callback()
 
@@ -128,9 +132,9 @@ class MeshSource:
         except NodeNotInMesh as error:
             log.warning("node is not of this mesh", node=str(node.id), reason=str(error))
         except InconsistentSnapshot as error:
-            self._refuse(node, str(error))
+            self._refuse(node, last, str(error))
         except Exception as error:
-            self._refuse(node, f"{type(error).__name__}: {error}")
+            self._refuse(node, last, f"{type(error).__name__}: {error}")
             log.exception("snapshot could not be built", node=str(node.id))
         else:
             return _Built(snapshot, self._intent)
@@ -160,6 +164,7 @@ class MeshSource:
             self._shared[id(message)] = (message, Resource.of(name, message))
         return self._shared[id(message)][1]
 
-    def _refuse(self, node: Node, reason: str) -> None:
+    def _refuse(self, node: Node, last: _Built | None, reason: str) -> None:
+        self.behind[node] = Behind(reason=f"what was built for it is refused: {reason}", keeps=last is not None)
         self._metrics.snapshots_refused.labels(node.id.role, node.id.service).inc()
         log.error("snapshot refused; the last good one stands", node=str(node.id), reason=reason)

@@ -87,6 +87,11 @@ class AdsServer:
         """Every connected proxy."""
         return [status for session in self.sessions if (status := session.status()) is not None]
 
+    @property
+    def pushing(self) -> bool:
+        """Whether connected nodes have yet to be asked for again after a change."""
+        return self._due is not None
+
     def _push(self) -> None:
         self._due = None
         self.cache.refresh()

@@ -112,7 +112,7 @@ class Session:
             type_url: TypeStatus(sent=one.sent_version, acked=one.acked_version, nacked=one.nacked_version, error=one.error)
             for type_url, one in self._stream.types.items()
         }
-        return NodeStatus(node=self.node, api=self.api, types=types)
+        return NodeStatus(node=self.node, api=self.api, types=types, answered=self._stream.answered and not self._held_back)
 
     def pushed(self, type_url: str, response: Response, nonce: int) -> None:
         """Counts."""

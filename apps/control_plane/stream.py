@@ -115,6 +115,14 @@ class Stream(ABC):
         """Whether users of clusters wait for the endpoints of new ones; whoever has a clock ends that with `let_go`."""
         return bool(self._fresh)
 
+    @property
+    def answered(self) -> bool:
+        """Whether the proxy has accepted all that it should hold, or refused some of it; also while there is nothing for it."""
+        states = self.types.values()
+        if self._snapshot is None:
+            return True
+        return not any(state.pending for state in states) and (any(state.rejected for state in states) or all(s.settled for s in states))
+
     def let_go(self) -> None:
         """Holds nothing back any longer: the proxy never asked for those endpoints, or does not answer."""
         self._fresh = frozenset()

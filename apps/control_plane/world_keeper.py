@@ -22,6 +22,7 @@ from apps.control_plane.document import DocumentRefused, MeshDocument, read_docu
 from apps.control_plane.document_trial import DocumentTrial
 from apps.control_plane.metrics import Metrics
 from apps.control_plane.model import Endpoint, EndpointState, Issuer, LoginSecrets, TlsKeyPair, World
+from model import contract
 from model.contract import Role
 
 FAULT_LOG_SECONDS = 60.0
@@ -42,7 +43,12 @@ class WorldKeeper:
         self._login_secrets: LoginSecrets | None = None
         self._logged: dict[tuple[str, str], float] = {}
         self._trial = DocumentTrial()
+        self._nack = ""
         self.document: MeshDocument | None = None
+        self.newest: str | None = None
+        """Version of the newest document seen, served or not."""
+        self.refusal = ""
+        """Why the newest document is not the one that is served; empty when it is."""
 
     @property
     def world(self) -> World | None:
@@ -89,30 +95,37 @@ class WorldKeeper:
                 self._hear_fault(report)
         return False
 
-    def hear_nack(self) -> bool:
-        """A proxy refused what was built of the served document; True when an earlier document is served instead."""
+    def hear_nack(self, words: str) -> bool:
+        """A proxy refused what was built of the served document; True when an earlier document is served instead.
+
+        `words` say which proxy refused what, and why.
+        """
         refused, proven = self.document, self._trial.nacked(now=time.monotonic())
         if refused is None or proven is None:
             return False
         self._metrics.documents.labels("nacked").inc()
         self._metrics.document_refused.set(1)
         self.document = proven
+        self._nack = self.refusal = words
         self._certificates.review(proven.spec)
         log.error("a proxy refused the mesh document; back to the one before", refused=refused.version, serving=proven.version)
         return True
 
     def _hear_document(self, report: DocumentReport) -> bool:
+        self.newest = contract.document_version(report.text)
         try:
             document = read_document(report.text, stack=self._stack)
             if document.version == self._trial.refused:
-                raise DocumentRefused("nacked", f"mesh document {document.version} was refused by a proxy; publish another one")
+                raise DocumentRefused("nacked", self._nack)
         except DocumentRefused as refused:
+            self.refusal = str(refused)
             self._metrics.documents.labels(refused.reason).inc()
             self._metrics.document_refused.set(1)
             serving = self.document.version if self.document else None
             log.error("mesh document refused", reason=refused.reason, text=str(refused), serving=serving)
             return False
         self._metrics.document_refused.set(0)
+        self.refusal = ""
         if self.document and self.document.version == document.version:
             return False
         self._metrics.documents.labels("applied").inc()

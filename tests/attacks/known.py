@@ -8,6 +8,12 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("token", "issued in the future"): f"`exp` and `nbf` bound its life; {_ISSUER}",
     ("token", "the other signature of the same key (r, n-s)"): "the same token in other letters; revoke by `jti`, never by a token's text",
     ("login", "a logout by another site's link"): "the person logs in again; nothing else is lost",
+    ("login", "a session's cookies, kept from before its logout"): (
+        "who could copy them was at the person's machine; short token lives bound it, another cookie key ends all"
+    ),
+    ("login", "its refresh token alone, kept from before its logout"): (
+        "as with all its cookies; an issuer that revokes it at a logout ends it"
+    ),
     ("login", "plain HTTP under another host name"): "a browser names the host that it is at; keep shared caches away from port 80",
     ("door", "WebSocket: another site's page on a public route"): "login cookies are SameSite=Lax; an app with others checks `Origin`",
 }

@@ -125,6 +125,12 @@ def chunked_trailer(edge: Edge) -> Answer:
     return Answer(status=int(text[9:12] or 0), text=text, gained="x-user" if FORGED in text.partition("\r\n\r\n")[2] else "")
 
 
+def id_on_a_page(edge: Edge) -> Answer:
+    """Of a request that is refused before the edge gives it an id of its own."""
+    answer = edge.get("/service-2/%00", [("accept", "text/html"), ("x-request-id", "<script>")])
+    return Answer.of(answer, "a script on the edge's page" if "<script>" in answer.text else "")
+
+
 def h2c(edge: Edge) -> Answer:
     """An upgrade to cleartext HTTP/2 would make the edge a pipe past its own rules."""
     settings = [("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABkAARAAAAAAAIAAAAA")]
@@ -142,6 +148,8 @@ ROWS = [
     refused("connection: x-forwarded-proto", [("connection", "close, x-forwarded-proto")], (400,)),
     kept("connection: via", [("connection", "via")], lambda seen, _: seen["via"].startswith("1.1 edge/")),
     kept("connection: x-request-id", [("connection", "x-request-id")], lambda seen, _: len(seen["x-request-id"]) == 36),
+    Attack(name="x-request-id on an error page", how=id_on_a_page, must=(400,)),
+    refused("a port of six digits", [("host", "edge:100000")], (400,)),
     refused("connection: host", [("connection", "host")], (400,)),
     kept(
         "keep-alive and proxy-connection",

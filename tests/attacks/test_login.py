@@ -244,6 +244,18 @@ def logged_out(edge: Edge) -> Answer:
         return Answer.of(answer, "a session ended" if "OauthHMAC" not in browser.cookies else "")
 
 
+def kept_from_before_a_logout(copied: Callable[[dict[str, str]], dict[str, str]]) -> Callable[[Edge], Answer]:
+    """A copy of cookies, made before their owner logged out."""
+
+    def how(edge: Edge) -> Answer:
+        own = logged_in(edge, "ann")
+        out = edge.get(LOGIN_LOGOUT, {**PAGE, "cookie": joined(own)})
+        assert (out.status_code, out.headers["location"]) == (302, f"{edge.url}/")
+        return Answer.of(edge.get(ACCOUNT, {**PAGE, "cookie": joined(copied(own))}))
+
+    return how
+
+
 CODE_FORM = {"grant_type": "authorization_code", "code": "CODE", "redirect_uri": "BACK", "client_id": "CLIENT"}
 ROWS = [
     *COOKIES,
@@ -340,6 +352,12 @@ ROWS = [
     Attack(name="plain HTTP under another host name", how=plain("/", "evil.example"), must=(400,)),
     Attack(name="plain HTTP with a line break", how=plain("/%0d%0alocation:%20https://evil.example"), must=(301,)),
     Attack(name="a logout by another site's link", how=logged_out, must=(403,)),
+    Attack(name="a session's cookies, kept from before its logout", how=kept_from_before_a_logout(lambda own: own), must=(302,)),
+    Attack(
+        name="its refresh token alone, kept from before its logout",
+        how=kept_from_before_a_logout(lambda own: {"RefreshToken": own["RefreshToken"]}),
+        must=(302,),
+    ),
 ]
 
 

@@ -176,3 +176,27 @@ def test_every_mistake_of_a_config_is_told_at_once_and_nothing_is_touched(mesh: 
     for said in ("services.service-1.port", "70000", "services.service-1.cals", "calls", "rule:", "fix:"):
         assert said in done.stderr
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("aws:region: eu-central-1", "aws:region: eu-central-1a", "aws:region = 'eu-central-1a'"),
+        ("aws:region: eu-central-1", "aws:region:", "aws:region = (not set)"),
+        ("envoy-mesh:local: true", "envoy-mesh:local: [1]", "envoy-mesh:local = '[1]'"),
+        ("envoy-mesh:local: true", "envoy-mesh:local: true\n  envoy-mesh:zoneNames:", "envoy-mesh:zoneNames = ''"),
+        ("envoy-mesh:local: true", "envoy-mesh:local: true\n  envoy-mesh:mehs: {}", "did you mean 'mesh'?"),
+        ("domain: local.mesh.internal", "domain: 2020-01-01", "envoy-mesh:mesh.domain = 2020-01-01"),
+        ("aws:region: eu-central-1", "aws:region: cn-north-1", "as those of the mesh's policies do"),
+    ],
+)
+def test_a_mistake_beside_the_mesh_or_in_the_yaml_ends_with_code_2_too(
+    mesh: Mesh, clone: Path, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    path = clone / "Pulumi.local.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    done = mesh("up")
+    assert done.returncode == 2, done.stderr
+    for part in (said, "1 mistake; nothing was touched", "rule:", "fix:"):
+        assert part in " ".join(done.stderr.split())
+    assert not (tmp_path / "state").exists()

@@ -14,7 +14,7 @@ LOGIN = "/envoy-mesh/dev/edge/login"
 EXTERNAL = {
     "issuer": "https://login.example.com",
     "audiences": ["mesh"],
-    "login": {"clientId": "mesh", "clientSecret": "/team/oauth-secret"},
+    "login": {"clientId": "mesh-edge", "clientSecret": "/team/oauth-secret"},
 }
 
 

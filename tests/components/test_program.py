@@ -1,14 +1,21 @@
 """The whole program under every stack, and what stops it before the first resource."""
 
 import json
+import random
+import string
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
+from docs import costs_page
+from model.contract import PROJECT
 from model.http_rules import services_of
+from settings import KEYS
+from tests.components.conftest import REPO
 
 PLACEHOLDER = "@sha256:" + "0" * 64
 DIGEST = "@sha256:" + "1" * 64
@@ -49,6 +56,27 @@ def test_prod_spreads_over_three_zones_with_a_gateway_each(prod: Any) -> None:
     assert counted(prod)["aws:ec2/natGateway:NatGateway"] == 3
     zones = {subnet.inputs["availabilityZone"] for subnet in prod.of("aws:ec2/subnet:Subnet")}
     assert zones == {"eu-central-1a", "eu-central-1b", "eu-central-1c"}
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_the_costs_page_and_the_guide_count_the_machines_that_the_program_declares(stack: str, dev: Any, prod: Any) -> None:
+    program = {"dev": dev, "prod": prod}[stack]
+    groups = program.of("aws:autoscaling/group:Group")
+    templates = {item.name: item.inputs["instanceType"] for item in program.of("aws:ec2/launchTemplate:LaunchTemplate")}
+    declared: Counter[str] = Counter()
+    for group in groups:
+        declared[templates[f"{group.name.removesuffix('-group')}-template"]] += int(group.inputs["desiredCapacity"])
+    assert costs_page.machines(costs_page.read_stack(stack)) == declared
+    assert f"| `{stack}` | {declared.total()} |" in (REPO / "docs" / "costs.md").read_text()
+    guide = (REPO / "docs" / "deploy.md").read_text()
+    [row] = [line for line in guide.splitlines() if line.startswith("| fewest machines |")]
+    assert row.split("|")[["dev", "prod"].index(stack) + 2].strip() == str(declared.total())
+
+
+def test_the_costs_page_counts_the_images_that_the_program_builds(dev: Any) -> None:
+    lines = {item.what: item.count for item in costs_page.bill(costs_page.read_stack("dev"), costs_page.read_prices())}
+    repositories = len(dev.of("aws:ecr/repository:Repository"))
+    assert lines["*assumed:* GB of our images in ECR"] == repositories * costs_page.read_prices().assumptions["image_gb"]
 
 
 def test_prod_protects_what_holds_data(prod: Any, dev: Any) -> None:
@@ -101,6 +129,7 @@ def test_the_outputs_are_those_that_people_and_tools_read(dev: Any) -> None:
         "caCertificate",
         "controlPlane",
         "database",
+        "document",
         "monitoring",
         "services",
         "vpcId",
@@ -188,7 +217,7 @@ class TestMistakes:
             mesh = config["envoy-mesh:mesh"]
             mesh["services"]["service-1"]["replicas"] = {"min": 5, "max": 2}
             mesh["domain"] = "x"
-            config["envoy-mesh:zoneNames"] = ["eu-west-1a"]
+            config["envoy-mesh:zoneNames"] = [1]
             del config["aws:region"]
 
         said = refused(change)
@@ -202,8 +231,17 @@ class TestMistakes:
         place = "envoy-mesh:mesh.services.grpc-1.bridge.proto"
         assert f"{place} = 'apps/protos/nothing.proto': there is no such file in the repository. Fix: mend the proto" in said
 
+    def test_a_build_without_a_dockerfile_is_named(self, refused: Callable[..., str]) -> None:
+        said = refused(lambda config: config["envoy-mesh:mesh"]["services"]["service-1"].update(image={"build": "docs"}), preview=True)
+        assert "envoy-mesh:mesh.services.service-1.image.build = 'docs': the directory has no Dockerfile. Fix: name" in said
+
+    def test_variables_that_user_data_has_no_room_for_are_named(self, refused: Callable[..., str]) -> None:
+        words = "".join(random.Random(1).choices(string.ascii_letters, k=20_000))
+        said = refused(lambda config: config["envoy-mesh:mesh"]["services"]["service-1"].update(env={"WORDS": words}), preview=True)
+        assert "envoy-mesh:mesh.services.service-1.env = 20,013 bytes: with it the user data of service/service-1 has" in said
+
     def test_a_missing_mesh_is_named(self, refused: Callable[..., str]) -> None:
-        assert "envoy-mesh:mesh = None: a mesh is a mapping" in refused(lambda config: config.pop("envoy-mesh:mesh"))
+        assert "envoy-mesh:mesh = (not set): a mesh is a mapping" in refused(lambda config: config.pop("envoy-mesh:mesh"))
 
     def test_text_in_place_of_the_mesh_is_refused(self, refused: Callable[..., str]) -> None:
         assert "a mesh is a mapping" in refused(lambda config: config.update({"envoy-mesh:mesh": "hello: world"}))
@@ -238,6 +276,62 @@ class TestMistakes:
         self, refused: Callable[..., str], zones: object, rule: str
     ) -> None:
         assert rule in refused(lambda config: config.update({"envoy-mesh:zoneNames": json.dumps(zones)}))
+
+    @pytest.mark.parametrize("text", ["abc", "", "eu-central-1a, eu-central-1b", "5", "[5, 6]", "[[]]"])
+    def test_zone_names_are_a_list(self, refused: Callable[..., str], text: str) -> None:
+        said = refused(lambda config: config.update({"envoy-mesh:zoneNames": text}))
+        assert "this is a list of names of eu-central-1's zones. Fix: write for example [eu-central-1a, eu-central-1b]" in said
+
+    @pytest.mark.parametrize("text", ["maybe", "[1]", "", "1"])
+    def test_local_is_true_or_false(self, refused: Callable[..., str], text: str) -> None:
+        said = refused(lambda config: config.update({"envoy-mesh:local": text}))
+        assert said.startswith(f"1 mistake in the stack config:\n  envoy-mesh:local = {text!r}: this is true or false")
+
+    @pytest.mark.parametrize(
+        ("region", "rule"),
+        [
+            ("", "a stack lies in one region"),
+            ("5", "an area, a direction and a number"),
+            (["a"], "an area, a direction and a number"),
+            ("eu central", "an area, a direction and a number"),
+            ("eu-central-1a", "without a zone's letter"),
+            ("cn-north-1", "do not begin with arn:aws:"),
+            ("us-gov-west-1", "do not begin with arn:aws:"),
+            ("eusc-de-east-1", "do not begin with arn:aws:"),
+        ],
+    )
+    def test_a_region_is_one_of_the_partition_that_policies_name(self, refused: Callable[..., str], region: object, rule: str) -> None:
+        said = refused(lambda config: config.update({"aws:region": region}))
+        assert said.startswith("1 mistake in the stack config:")
+        assert "aws:region = " in said
+        assert rule in said
+
+    @pytest.mark.parametrize(
+        ("key", "fix"),
+        [("mehs", "did you mean 'mesh'?"), ("zoneName", "did you mean 'zoneNames'?"), ("xyzzy", "use one of: local, mesh, publicZone")],
+    )
+    def test_a_key_of_the_projects_namespace_that_nobody_reads_is_refused(self, refused: Callable[..., str], key: str, fix: str) -> None:
+        said = refused(lambda config: config.update({f"envoy-mesh:{key}": "x", "aws:profile": "mine", "docker:host": "ssh://a"}))
+        assert said.startswith("1 mistake in the stack config:")
+        assert f"envoy-mesh:{key} = 'x': this key is not known here" in said
+        assert fix in said
+
+    def test_such_a_key_is_refused_also_where_the_engine_passes_the_config_by_the_environment(
+        self, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PULUMI_CONFIG", json.dumps({"envoy-mesh:publicZne": "Z0123456789ABCDEFGHIJ", "aws:region": "eu-central-1"}))
+        assert "did you mean 'publicZone'?" in refused(lambda config: None)
+
+    def test_the_keys_that_are_read_are_those_that_the_project_declares(self) -> None:
+        declared = yaml.safe_load((REPO / "Pulumi.yaml").read_text())["config"]
+        assert {f"{PROJECT}:{key}" for key in KEYS} == set(declared)
+
+    def test_zones_are_not_counted_for_a_mesh_that_could_not_be_read(self, refused: Callable[..., str]) -> None:
+        def change(config: dict[str, Any]) -> None:
+            config["envoy-mesh:zoneNames"] = ["eu-central-1b", "eu-central-1c"]
+            config["envoy-mesh:mesh"]["domain"] = "x"
+
+        assert refused(change).startswith("1 mistake in the stack config:")
 
     def test_a_public_zone_is_named_by_its_id(self, refused: Callable[..., str]) -> None:
         said = refused(lambda config: config.update({"envoy-mesh:publicZone": "example.com"}))

@@ -233,10 +233,10 @@ def test_the_agent_takes_every_name_of_a_secret_that_the_config_takes(name: str)
     assert name in AgentConfig.model_validate_json(files["/etc/mesh/agent.json"]).environment
 
 
-def test_user_data_beyond_the_limit_is_refused_with_the_largest_file() -> None:
+def test_user_data_beyond_the_limit_is_refused_with_the_machines_service() -> None:
     noise = base64.b64encode(os.urandom(20_000)).decode()
-    files = user_data.MachineFiles(compose={"services": {}}, agent={}, templates={"big.yaml": noise})
-    with pytest.raises(ValueError, match=r"EC2 takes 16384; the largest file is /etc/mesh/templates/big.yaml"):
+    files = user_data.MachineFiles(machine="service/web", compose={"services": {}}, agent={}, templates={"big.yaml": noise})
+    with pytest.raises(ValueError, match=r"the user data of service/web has \d+ bytes, EC2 takes 16384"):
         user_data.render(files)
 
 

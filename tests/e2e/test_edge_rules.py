@@ -1,5 +1,6 @@
 """What routes of the local stack may ask of an edge, all of it turned on by one `./mesh up` and off by another."""
 
+import json
 import ssl
 import time
 from collections.abc import Iterator
@@ -7,10 +8,12 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
+from cryptography import x509
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from model.contract import METRICS_PORT
+from model.contract import METRICS_PORT, certificate_parameters
+from tests.authority import Authority
 from tests.e2e.driver import Stack, eventually
 from tests.e2e.sight import growth, metrics
 from tests.external import Authorizer, Limiter
@@ -30,7 +33,11 @@ ROUTES = [
     {"prefix": "/few", "rateLimits": [{"requests": 2, "per": "5s"}]},
     {"prefix": "/one", "rateLimits": [{"requests": 1, "per": "60m"}]},
     {"prefix": "/outside"},
+    {"prefix": "/named", "domains": ["a.local.mesh.internal"]},
+    {"prefix": "/named", "domains": ["b.local.mesh.internal"], "auth": "jwt", "require": {"scopes": ["b.read"]}},
+    {"prefix": "/named", "domains": ["shop.example.com"], "auth": "login", "websocket": True},
 ]
+SHOP = "/team/shop-tls"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,9 @@ def world(stack: Stack, urls: list[str]) -> Iterator[World]:
         mesh["services"]["service-1"]["routes"].append({"prefix": "/guarded", "auth": "jwt", "websocket": True})
         mesh["edge"]["authorizer"] = {"address": f"127.0.0.1:{authorizer.port}", "headers": ["x-current-user"]}
         mesh["edge"]["rateLimitService"] = {"address": f"127.0.0.1:{limiter.port}"}
+        mesh["edge"]["tls"] |= {"hsts": "30d", "certificates": [{"domains": ["shop.example.com"], "secret": SHOP}]}
+    for name, value in zip(certificate_parameters(SHOP), Authority().issue(x509.DNSName("shop.example.com")), strict=True):
+        stack.aws("ssm").put_parameter(Name=name, Value=value, Type="SecureString")
     try:
         stack.mesh("up")
         made = World(stack=stack, url=urls[0], authorizer=authorizer, limiter=limiter)
@@ -67,6 +77,7 @@ def world(stack: Stack, urls: list[str]) -> Iterator[World]:
         with stack.edited() as mesh:
             del mesh["services"]["service-2"]["routes"][-len(ROUTES) :], mesh["services"]["service-1"]["routes"][-1]
             del mesh["edge"]["authorizer"], mesh["edge"]["rateLimitService"]
+            del mesh["edge"]["tls"]["hsts"], mesh["edge"]["tls"]["certificates"]
         stack.mesh("up")
         authorizer.stop()
         limiter.stop()
@@ -173,10 +184,38 @@ def test_a_websocket_of_a_guarded_route_needs_its_token(world: World) -> None:
 
 
 def test_a_rate_limit_service_decides_and_while_it_is_away_requests_pass(world: World, edges: list[str]) -> None:
-    """Acceptance 73; the last of this file, since it ends the service."""
+    """Acceptance 73; after all that count on the service, since it ends it."""
     over, allowed = (f"cluster.service-2.ratelimit.{name}" for name in ("over_limit", "failure_mode_allowed"))
     with growth(edges, over, allowed) as counted, world.client() as client:
         assert [client.get("/outside/info").status_code for _ in range(3)] == [200, 200, 429]
         world.limiter.stop()
         assert [client.get("/outside/info").status_code for _ in range(3)] == [200] * 3
     assert counted == {over: 1, allowed: 3}
+
+
+def test_smoke_tries_each_rule_at_its_domain_and_within_its_limits(world: World) -> None:
+    wanted = {
+        "certificate of shop.example.com": "for shop.example.com, until ",
+        "HSTS": "max-age=2592000",
+        "a.local.mesh.internal/named/info → service-2": "",
+        "b.local.mesh.internal/named → service-2, a token": "200",
+        "shop.example.com/named → service-2, a browser": "302 /identity/authorize",
+        "shop.example.com/named → service-2, a token": "200",
+        "/asked → service-2, the authorizer asked": "403, refused by it",
+        "/few: 2 requests per 5 s by edge": "429 of the limit 2",
+        "/one: 1 requests per 3600 s by edge": "429 of the limit 1",
+    }
+
+    def smoke(code: int) -> list[dict[str, object]]:
+        found = json.loads(world.stack.mesh("smoke", "--json", code=code).stdout)["findings"]
+        return [one for one in found if one["edge"] == world.url]
+
+    findings = {one["what"]: one for one in smoke(0)}
+    assert {what: str(findings[what]["seen"])[: len(seen)] for what, seen in wanted.items()} == wanted
+    assert {findings[what]["ok"] for what in wanted} == {True}
+    assert str(findings["a.local.mesh.internal/named/info → service-2"]["seen"]).endswith("× 200, 2 instances")
+    assert findings["rate limit service"]["ok"] is None
+    world.authorizer.stop()
+    (failed,) = [one for one in smoke(1) if one["ok"] is False]
+    assert failed["what"] == "/asked → service-2, the authorizer asked"
+    assert str(failed["seen"]).startswith(f"503: 127.0.0.1:{world.authorizer.port} is away")

@@ -1,6 +1,7 @@
 """Every kind of mistake that a stack config can hold, with the message that its writer gets.
 
-Each row of `mistakes` changes one place of a good config; the message must name the place, show the value, say the rule and a fix.
+Each row of `mistakes` and `word_mistakes` changes one place of a good config;
+the message must name the place, show the value, say the rule and a fix.
 """
 
 import copy
@@ -11,6 +12,7 @@ import pytest
 from model.problems import ConfigError
 from model.read import read_mesh
 from tests.model.mistakes import ACME, GOOD, ISSUER, MISTAKES, REMOVED, WEB
+from tests.model.word_mistakes import WORD_MISTAKES
 
 
 def changed(place: str, value: Any) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def test_the_good_config_is_good() -> None:
     assert read_mesh(mesh.document()) == mesh
 
 
-@pytest.mark.parametrize(("place", "value", "path", "rule", "fix"), MISTAKES)
+@pytest.mark.parametrize(("place", "value", "path", "rule", "fix"), [*MISTAKES, *WORD_MISTAKES])
 def test_a_mistake_is_named_with_its_place_value_rule_and_fix(place: str, value: Any, path: str, rule: str, fix: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_mesh(changed(place, value), region="eu-central-1")
@@ -125,7 +127,7 @@ def test_groups_larger_than_the_subnets_are_refused_with_the_sum() -> None:
 
 
 def test_routes_keep_off_the_paths_of_logins_and_of_the_builtin_issuer() -> None:
-    config = changed("edge.auth", {"issuer": "builtin", "audiences": ["mesh"], "login": {"clientId": "mesh"}})
+    config = changed("edge.auth", {"issuer": "builtin", "audiences": ["mesh"], "login": {"clientId": "mesh-edge"}})
     config["services"]["web"]["routes"] = [{"prefix": "/identity/x"}, {"prefix": "/oauth2"}, {"prefix": "/identityx", "auth": "login"}]
     with pytest.raises(ConfigError) as caught:
         read_mesh(config)
@@ -146,6 +148,37 @@ def test_an_issuer_that_control_planes_cannot_reach_is_written_out() -> None:
         read_mesh(config)
     config["edge"]["auth"] = ISSUER | {"jwks": "https://login.example.com/jwks"}
     read_mesh(config)
+
+
+@pytest.mark.parametrize(
+    "kind", ["t3.small", "g4dn.xlarge", "g6e.xlarge", "gr6.4xlarge", "m7i-flex.large", "c7a.large", "p6-b200.48xlarge", "u-3tb1.56xlarge"]
+)
+def test_instance_types_with_x86_processors_are_taken(kind: str) -> None:
+    assert read_mesh(changed(f"{WEB}.instanceType", kind)).services["web"].instance_type == kind
+
+
+@pytest.mark.parametrize("kind", ["t4g.nano", "m6gd.large", "im4gn.large", "is4gen.large", "hpc7g.large", "g5g.xlarge", "p6e-gb200.large"])
+def test_instance_types_with_arm_processors_are_refused(kind: str) -> None:
+    with pytest.raises(ConfigError, match=r"services\.web\.instanceType = .* \(arm64\)"):
+        read_mesh(changed(f"{WEB}.instanceType", kind))
+
+
+@pytest.mark.parametrize("written", ["100y", "5214w", "36500d", "876000h", "15d"])
+def test_samples_may_be_kept_for_100_years(written: str) -> None:
+    assert read_mesh(changed("observability.prometheus.retention", written)).observability.prometheus.retention == written
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("1ms", 0.001), ("0.5s", 0.5), ("1.005s", 1.005), ("0.1m", 6.0), ("3599.999s", 3599.999)])
+def test_a_time_of_whole_milliseconds_is_taken_as_it_is(written: str, seconds: float) -> None:
+    config = changed(f"{WEB}.routes", [{"prefix": "/w", "timeout": written}])
+    mesh = read_mesh(config)
+    assert mesh.services["web"].routes[0].timeout == seconds
+    assert read_mesh(mesh.document()) == mesh
+
+
+def test_two_services_may_run_one_image() -> None:
+    config = changed("services.api.image", {"build": "./apps/http_service"})
+    assert read_mesh(config).services["api"].image.build == "apps/http_service"
 
 
 def test_production_refuses_the_builtin_issuer() -> None:

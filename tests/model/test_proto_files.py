@@ -22,8 +22,9 @@ def service(*methods: str, name: str = "Shop") -> str:
     return f"{HEAD}service {name} {{ {''.join(methods)} }}"
 
 
-def mesh(**protos: str) -> MeshSpec:
-    services: dict[str, Any] = {
+def mesh(*, web: list[dict[str, Any]] | None = None, **protos: str) -> MeshSpec:
+    """Bridges by their protos, and an HTTP service with the routes `web`."""
+    services: dict[str, Any] = {"web": {"image": {"ref": "x:1"}, "port": 8080, "routes": web or []}} | {
         name: {"protocol": "grpc", "image": {"ref": "x:1"}, "port": 50051, "bridge": {"prefix": f"/{name}", "proto": proto}}
         for name, proto in protos.items()
     }
@@ -111,3 +112,28 @@ def test_two_bridges_of_one_grpc_service_would_share_its_native_path(tmp_path: P
     assert problem.path == "mesh.services.two.bridge.proto"
     assert "shop.v1.Shop" in problem.rule
     assert "leads to one" in problem.rule
+
+
+@pytest.mark.parametrize("prefix", ["/shop.v1.Shop", "/shop.v1.Shop/Get"])
+def test_no_route_takes_the_path_by_which_grpc_clients_reach_a_bridge(tmp_path: Path, prefix: str) -> None:
+    (tmp_path / "shop.proto").write_text(service(method('get: "/v1"')))
+    domains = ["a.t.mesh.internal"]
+    _, problems = compile_bridges(mesh(shop="shop.proto", web=[{"prefix": "/"}, {"prefix": prefix, "domains": domains}]), tmp_path)
+    [problem] = problems
+    assert (problem.path, problem.value) == ("mesh.services.web.routes[1].prefix", repr(prefix))
+    assert problem.rule == "/shop.v1.Shop and all below it is where gRPC clients reach mesh.services.shop.bridge"
+    assert "another prefix" in problem.fix
+
+
+def test_a_bridges_prefix_is_not_its_own_native_path(tmp_path: Path) -> None:
+    (tmp_path / "shop.proto").write_text(service(method('get: "/v1"'), name="shop").replace("package shop.v1; ", ""))
+    _, [problem] = compile_bridges(mesh(shop="shop.proto"), tmp_path)
+    assert (problem.path, problem.value) == ("mesh.services.shop.bridge.prefix", "'/shop'")
+
+
+def test_routes_beside_a_native_path_are_others(tmp_path: Path) -> None:
+    (tmp_path / "shop.proto").write_text(service(method('get: "/v1"')))
+    routes = [{"prefix": prefix} for prefix in ("/", "/shop.v1", "/shop.v1.Shopping", "/x/shop.v1.Shop")]
+    compiled, problems = compile_bridges(mesh(shop="shop.proto", web=routes), tmp_path)
+    assert list(compiled) == ["shop"]
+    assert not problems

@@ -9,6 +9,7 @@ from typing import Any
 from apps.common.aws import AwsError, error_code
 from apps.control_plane.discovery.reports import FaultReport, IssuerReport, LoginSecretsReport
 from model import contract
+from model.address_words import is_https_url
 
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 LARGEST_DOCUMENT = 1 << 18
@@ -68,8 +69,8 @@ def _read(issuer: str, said: Any) -> IssuerReport:
         raise ValueError(f"its document is of issuer {said.get('issuer') if isinstance(said, dict) else said!r}; the two must be the same")
     urls = {name: str(said.get(name) or "") for name in ENDPOINTS}
     for name, url in urls.items():
-        if url and not url.startswith(("https://", "http://127.")):
-            raise ValueError(f"{name} is {url!r}; tokens and keys go over https only")
+        if url and not is_https_url(url):
+            raise ValueError(f"{name} is {url!r}; tokens and keys go over https only, and to a host and port that are such")
     if not urls["jwks_uri"]:
         raise ValueError("its document has no jwks_uri")
     return IssuerReport(issuer=issuer, **urls)

@@ -52,28 +52,35 @@ class Http1(Feature):
         return {HTTP1_NAME: _ON} if world.spec.services[service].bridge else {}
 
 
-class Bridge(Feature):
-    """JSON and gRPC-Web."""
+class Web(Feature):
+    """gRPC-Web; before whatever may refuse, so that a refusal is put into the words of its clients."""
 
     def filters(self, world: World) -> Iterable[HttpFilter]:
         if _has_bridges(world):
             yield _off(WEB_NAME, GrpcWeb())
+
+
+class Json(Feature):
+    """JSON, and statistics by method."""
+
+    def filters(self, world: World) -> Iterable[HttpFilter]:
+        if _has_bridges(world):
             yield _off(JSON_NAME, GrpcJsonTranscoder(proto_descriptor_bin=b""))
             yield _off(STATS_NAME, GrpcStats(stats_for_all_methods=BoolValue(value=True)))
 
 
-def routes(service: str, spec: BridgeSpec, descriptors: bytes) -> Iterable[Route]:
-    """The native paths, then the prefix."""
+def routes(service: str, spec: BridgeSpec, descriptors: bytes) -> Iterable[tuple[str, Route]]:
+    """The native paths and the prefix, each with its route."""
     offered = http_rules.services_of(descriptors)
-    for name in offered:
-        yield _route(f"{service}:/{name}", RouteMatch(prefix=f"/{name}/"), service, spec)
+    for path in http_rules.native_paths(descriptors):
+        yield path, _route(f"{service}:{path}", RouteMatch(prefix=f"{path}/"), service, spec)
     below = _route(f"{service}:{spec.prefix}", RouteMatch(path_separated_prefix=spec.prefix), service, spec)
     # What was JSON has its native path already when this is applied.
     pattern = RegexMatcher(regex=f"^{spec.prefix.replace('.', '[.]')}/")
     below.route.regex_rewrite.CopyFrom(RegexMatchAndSubstitute(pattern=pattern, substitution="/"))
     transcoder = _transcoder(offered, http_rules.below(spec.prefix, descriptors))
     below.typed_per_filter_config[JSON_NAME].CopyFrom(pack(transcoder))
-    yield below
+    yield spec.prefix, below
 
 
 def _route(name: str, match: RouteMatch, service: str, spec: BridgeSpec) -> Route:

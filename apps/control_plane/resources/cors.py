@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from envoy.config.core.v3.base_pb2 import RuntimeFractionalPercent
+from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
+from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption, RuntimeFractionalPercent
 from envoy.extensions.filters.http.cors.v3.cors_pb2 import Cors as CorsFilter
 from envoy.extensions.filters.http.cors.v3.cors_pb2 import CorsPolicy
+from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutationPerRoute, Mutations
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
@@ -15,6 +17,7 @@ from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BoolValue
 
 from apps.control_plane.model import World
+from apps.control_plane.resources import hardening
 from apps.control_plane.resources.feature import Feature
 from apps.control_plane.resources.protos import pack
 from model.edge import CorsSpec, RouteSpec
@@ -37,7 +40,9 @@ class Cors(Feature):
             yield HttpFilter(name=NAME, typed_config=pack(CorsFilter()))
 
     def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:
-        return {NAME: policy(route.cors)} if route.cors else {}
+        if route.cors is None:
+            return {}
+        return {NAME: policy(route.cors), hardening.NAME: _vary()}
 
 
 def policy(spec: CorsSpec) -> CorsPolicy:
@@ -53,6 +58,12 @@ def policy(spec: CorsSpec) -> CorsPolicy:
         # A preflight of an origin that is not allowed is answered too, with nothing allowed.
         forward_not_matching_preflights=BoolValue(value=False),
     )
+
+
+def _vary() -> HeaderMutationPerRoute:
+    """Tells shared caches that the answer depends on the origin, which it names, also where `*` is allowed; a service's own stays."""
+    vary = HeaderValueOption(header=HeaderValue(key="vary", value="Origin"), append_action=HeaderValueOption.APPEND_IF_EXISTS_OR_ADD)
+    return HeaderMutationPerRoute(mutations=Mutations(response_mutations=[Mutation(append=vary)]))
 
 
 def _matcher(origin: str) -> StringMatcher:

@@ -25,7 +25,7 @@ class Csrf(Feature):
 
     def filters(self, world: World) -> Iterable[HttpFilter]:
         services = world.spec.services.values()
-        if any(route.csrf for service in services for route in service.routes):
+        if any(route.csrf for service in services for route in service.edge_routes.values()):
             yield HttpFilter(name=NAME, typed_config=pack(CsrfPolicy(filter_enabled=_share(0))))
 
     def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:

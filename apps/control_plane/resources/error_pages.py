@@ -15,6 +15,7 @@ from envoy.config.core.v3.base_pb2 import DataSource, RuntimeUInt32
 from envoy.config.core.v3.substitution_format_string_pb2 import SubstitutionFormatString
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import LocalReplyConfig, ResponseMapper
+from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.struct_pb2 import Struct
 
@@ -22,6 +23,8 @@ from apps.control_plane.resources.protos import set_header
 from model.contract import LOGIN_CALLBACK
 
 FIRST_ERROR = 400
+MAINTENANCE_STATUS = 503
+MAINTENANCE = "under maintenance\n"
 PAGES = {
     401: ("Please log in", "This page is only for people who are logged in."),
     403: ("Not allowed", "You may not see this page."),
@@ -33,47 +36,77 @@ PAGES = {
 UNFINISHED = ("The login was not finished", "It was done before, or took too long. Please open the page that you wanted once more.")
 """Of a login that comes back and is refused: who goes back to a used login page meets it."""
 OTHER = ("Something went wrong", "The request could not be answered.")
+BAD_REQUEST = "Bad Request"
+"""Envoy itself has no word for some requests that it refuses before anything else."""
+REQUEST_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def config() -> LocalReplyConfig:
     """The first mapper that fits is used: what the authorizer said stays as it said it, then JSON, then a page."""
-    authorizer = AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=["UAEX"]))
-    mappers = [ResponseMapper(filter=authorizer), ResponseMapper(filter=_wanted("application/json"), body_format_override=_json())]
-    mappers.append(_page(*UNFINISHED, 401, HeaderMatcher(name=":path", string_match=StringMatcher(prefix=LOGIN_CALLBACK))))
-    mappers += [_page(title, text, status) for status, (title, text) in PAGES.items()]
-    mappers.append(_page(*OTHER))
+    maintenance, json, early = _flagged("FI"), _accepts("application/json"), _has_no_id()
+    mappers = [ResponseMapper(filter=_flagged("UAEX"))]
+    mappers.append(_in_json(_all_of(maintenance, json), MAINTENANCE))
+    mappers += [_in_json(_all_of(_status(400), json, early), BAD_REQUEST), _in_json(_all_of(_status(), json))]
+    mappers.append(_page(*OTHER, _status(), early, with_id=False))
+    back = _header(HeaderMatcher(name=":path", string_match=StringMatcher(prefix=LOGIN_CALLBACK)))
+    mappers.append(_page(*UNFINISHED, _status(401), back))
+    mappers += [_page(title, text, _status(status)) for status, (title, text) in PAGES.items()]
+    mappers += [_page(*OTHER, _status()), ResponseMapper(filter=maintenance, body=DataSource(inline_string=MAINTENANCE))]
     return LocalReplyConfig(mappers=mappers)
 
 
-def _json() -> SubstitutionFormatString:
+def _in_json(met: AccessLogFilter, error: str = "") -> ResponseMapper:
+    """With `error`, or with Envoy's own text."""
     form = Struct()
     form.update({"status": "%RESPONSE_CODE%", "error": "%LOCAL_REPLY_BODY%", "requestId": "%REQ(X-REQUEST-ID)%"})
-    return SubstitutionFormatString(json_format=form, content_type="application/json")
+    body = SubstitutionFormatString(json_format=form, content_type="application/json")
+    return ResponseMapper(filter=met, body_format_override=body, body=DataSource(inline_string=error) if error else None)
 
 
-def _page(title: str, text: str, status: int | None = None, *asked: HeaderMatcher) -> ResponseMapper:
+def _page(title: str, text: str, *met: AccessLogFilter, with_id: bool = True) -> ResponseMapper:
+    request = " · request %REQ(X-REQUEST-ID)%" if with_id else ""
     html = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         "<style>body{font:1rem/1.5 sans-serif;margin:4rem auto;max-width:32rem;padding:0 1rem;overflow-wrap:anywhere}"
         "h1{line-height:1.2}small{color:#666}</style>"
-        f"<h1>{title}</h1><p>{text}</p><small>%RESPONSE_CODE% · request %REQ(X-REQUEST-ID)%</small></html>\n"
+        f"<h1>{title}</h1><p>{text}</p><small>%RESPONSE_CODE%{request}</small></html>\n"
     )
     form = SubstitutionFormatString(text_format_source=DataSource(inline_string=html), content_type="text/html; charset=UTF-8")
     return ResponseMapper(
-        filter=_wanted("text/html", status, *asked),
+        filter=_all_of(*met, _accepts("text/html")),
         body_format_override=form,
         headers_to_add=[set_header("content-security-policy", _POLICY), set_header("cache-control", "no-store")],
     )
 
 
-def _wanted(media_type: str, status: int | None = None, *asked: HeaderMatcher) -> AccessLogFilter:
-    """Errors (or those of one status) of requests that accept the media type by name and are as `asked`."""
-    accept = HeaderMatcher(name="accept", string_match=StringMatcher(contains=media_type))
+def _all_of(*met: AccessLogFilter) -> AccessLogFilter:
+    return AccessLogFilter(and_filter=AndFilter(filters=met))
+
+
+def _status(status: int | None = None) -> AccessLogFilter:
+    """This one, or any error."""
     operator = ComparisonFilter.GE if status is None else ComparisonFilter.EQ
     value = RuntimeUInt32(default_value=status or FIRST_ERROR, runtime_key="mesh.error_pages")
-    met = [AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=ComparisonFilter(op=operator, value=value)))]
-    met += [AccessLogFilter(header_filter=HeaderFilter(header=header)) for header in (accept, *asked)]
-    return AccessLogFilter(and_filter=AndFilter(filters=met))
+    return AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=ComparisonFilter(op=operator, value=value)))
+
+
+def _flagged(flag: str) -> AccessLogFilter:
+    return AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=[flag]))
+
+
+def _accepts(media_type: str) -> AccessLogFilter:
+    """By name."""
+    return _header(HeaderMatcher(name="accept", string_match=StringMatcher(contains=media_type)))
+
+
+def _has_no_id() -> AccessLogFilter:
+    """Refused before the edge gave it one: what is there is the client's."""
+    own = StringMatcher(safe_regex=RegexMatcher(regex=REQUEST_ID))
+    return _header(HeaderMatcher(name="x-request-id", string_match=own, invert_match=True, treat_missing_header_as_empty=True))
+
+
+def _header(matcher: HeaderMatcher) -> AccessLogFilter:
+    return AccessLogFilter(header_filter=HeaderFilter(header=matcher))

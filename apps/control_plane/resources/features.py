@@ -1,7 +1,7 @@
 """The edge's features in the order in which a request meets their filters."""
 
 from apps.control_plane.resources.authorizer import Authorizer
-from apps.control_plane.resources.bridge import Bridge, Http1
+from apps.control_plane.resources.bridge import Http1, Json, Web
 from apps.control_plane.resources.claims import ClaimHeaders, Require
 from apps.control_plane.resources.cors import Cors
 from apps.control_plane.resources.csrf import Csrf
@@ -18,13 +18,15 @@ from apps.control_plane.resources.session_cookies import SessionCookies
 FEATURES: tuple[Feature, ...] = (
     SecurityHeaders(),
     PlainRequests(),
-    Maintenance(),
     Cors(),
-    ClaimHeaders(),
+    Http1(),
+    Web(),
     RateLimits(),
     MeshRateLimits(),
+    Maintenance(),
     RateLimitService(),
     Csrf(),
+    ClaimHeaders(),
     Identity(),
     Login(),
     SessionCookies(),
@@ -32,12 +34,12 @@ FEATURES: tuple[Feature, ...] = (
     Require(),
     Authorizer(),
     ClaimRateLimits(),
-    Http1(),
-    Bridge(),
+    Json(),
 )
-"""Order: first what writes on every answer (security headers, CORS, so that scripts can read refusals), then what costs
-least and refuses most (limits by address, CSRF), then who it is (login, JWT, RBAC, external authorizer), then limits by
-who it is, then what changes the request (bridge)."""
+"""Order: first what writes on every answer (security headers, CORS, so that scripts can read refusals; gRPC's other forms, so
+that a refusal is in their clients' words), then what costs least and refuses most (limits by address, which count whatever may
+be refused behind them; maintenance, CSRF), then who it is (a token's form, login, JWT, RBAC, external authorizer), then limits by
+who it is, then what changes the request (JSON)."""
 
 OUTER_FEATURES = tuple(feature for feature in FEATURES if feature.at_outer)
 """What outer edges do; who comes, how often, and what becomes of the request is judged by the origin alone, exactly once."""

@@ -19,7 +19,7 @@ DEFAULTS = {"x-content-type-options": "nosniff", "x-frame-options": "DENY", "ref
 """Where the app does not say it itself."""
 TELLING = ("x-powered-by", "x-aspnet-version", "x-aspnetmvc-version", "x-runtime", "x-generator")
 """Products and versions behind the edge."""
-HOST = r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?"
+HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 HSTS_HEADER = "strict-transport-security"
 _SECONDS_A_DAY = 86_400
 

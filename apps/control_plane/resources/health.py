@@ -21,7 +21,6 @@ _EJECTION = timedelta(seconds=5)
 _LONGEST_EJECTION = timedelta(seconds=60)
 _FAILURES = 3
 _FAR_FAILURES = 2
-_GATEWAY_FAILURES = 2
 _LARGEST_EJECTED_PERCENT = 50
 
 
@@ -89,15 +88,12 @@ def tcp() -> HealthCheck:
 def outliers() -> OutlierDetection:
     """Ejects a host for what its answers show, for five seconds times the number of ejections, whatever the checks say.
 
-    A 502, 503 or 504 says that the app is gone, a 500 may be one bad request: hence two thresholds. A lone replica is
+    Gateway errors have no lower threshold of their own: one request that an app answers so is sent again up to three times, so
+    with two machines it counts twice at each, and any client could take a machine out by asking once. A lone replica is
     never ejected (that is what `always_eject_one_host` would add at 50 %): with no panic mode, three requests that
     fail in the app would close the service to everyone.
     """
-    return _ejecting(
-        consecutive_5xx=UInt32Value(value=_FAILURES),
-        consecutive_gateway_failure=UInt32Value(value=_GATEWAY_FAILURES),
-        enforcing_consecutive_gateway_failure=UInt32Value(value=100),
-    )
+    return _ejecting(consecutive_5xx=UInt32Value(value=_FAILURES))
 
 
 def outliers_by_connection() -> OutlierDetection:

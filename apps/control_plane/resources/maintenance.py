@@ -1,27 +1,41 @@
 """Maintenance: a route answers 503 by itself, to everybody; its service gets nothing."""
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from envoy.config.core.v3.base_pb2 import DataSource
-from envoy.config.route.v3.route_components_pb2 import DirectResponseAction, Route
+from envoy.config.route.v3.route_components_pb2 import Route
+from envoy.extensions.filters.http.fault.v3.fault_pb2 import FaultAbort, HTTPFault
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
+from envoy.type.v3.percent_pb2 import FractionalPercent
+from google.protobuf.message import Message
 
 from apps.control_plane.model import World
+from apps.control_plane.resources.error_pages import MAINTENANCE_STATUS
 from apps.control_plane.resources.feature import Feature
-from apps.control_plane.resources.protos import set_header
+from apps.control_plane.resources.protos import pack, set_header
 from model.edge import RouteSpec
 
-BODY = "under maintenance\n"
+NAME = "envoy.filters.http.fault"
 RETRY_AFTER = timedelta(minutes=1)
 
 
 class Maintenance(Feature):
-    """Clients that want JSON or HTML get it from the error pages."""
+    """A filter answers, since Envoy's CORS filter acts only on routes that lead to a cluster; the body is the error pages'.
+
+    It is there also while nothing is in maintenance: with a filter that comes, the listener would be replaced.
+    """
 
     at_outer = True
 
+    def filters(self, world: World) -> Iterable[HttpFilter]:
+        yield HttpFilter(name=NAME, typed_config=pack(HTTPFault()), disabled=True)
+
+    def of_route(self, world: World, service: str, route: RouteSpec) -> Mapping[str, Message]:
+        abort = FaultAbort(http_status=MAINTENANCE_STATUS, percentage=FractionalPercent(numerator=100))
+        return {NAME: HTTPFault(abort=abort)} if route.maintenance else {}
+
     def change_route(self, world: World, service: str, route: RouteSpec, built: Route) -> None:
         if route.maintenance:
-            built.direct_response.CopyFrom(DirectResponseAction(status=503, body=DataSource(inline_string=BODY)))
             built.response_headers_to_add.append(set_header("retry-after", str(int(RETRY_AFTER.total_seconds()))))
 
 

@@ -127,7 +127,7 @@ def _all(world: World) -> Iterator[_Limit]:
     for index, spec in enumerate(world.spec.edge.rate_limits):
         yield _Limit(name=f"edge#{index}", spec=spec, slot=None)
     for name, service in sorted(world.spec.services.items()):
-        for route in service.routes:
+        for route in service.edge_routes.values():
             yield from _of_route(name, route)
 
 

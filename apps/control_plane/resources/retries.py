@@ -17,6 +17,9 @@ IDEMPOTENT_METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
 _NEVER_REACHED = "connect-failure,refused-stream"
 _MAY_HAVE_REACHED = f"{_NEVER_REACHED},reset,gateway-error"
 _RETRIES = 3
+_DRAWS = 4
+"""Redraws when round robin gives a host that was asked before. Once all were, the last draw stands: an even number makes two machines
+take turns, so that no request fails thrice at one, which would eject it; an odd one gives the same machine each time."""
 _BACK_OFF = timedelta(milliseconds=25)
 _BACK_OFF_LIMIT = timedelta(milliseconds=250)
 
@@ -47,7 +50,7 @@ def to_app() -> RetryPolicy:
 def _elsewhere(retry_on: str) -> RetryPolicy:
     policy = _policy(retry_on)
     policy.retry_host_predicate.add(name="envoy.retry_host_predicates.previous_hosts", typed_config=pack(PreviousHostsPredicate()))
-    policy.host_selection_retry_max_attempts = 5
+    policy.host_selection_retry_max_attempts = _DRAWS
     return policy
 
 

@@ -56,20 +56,24 @@ def _table(world: World, features: Sequence[Feature], *, outer: bool) -> RouteCo
     A domain that routes name has its own and those that name none; its own win where the prefixes are the same.
     """
     services = world.spec.services.items()
-    routed = [(route, name) for name, service in services for route in service.edge_routes.values()]
-    routed.sort(key=lambda item: (-len(item[0].prefix), item[0].prefix, not item[0].domains))
+    routed = [
+        (path, route, name, found)
+        for name, service in services
+        for route in service.edge_routes.values()
+        for path, found in _edge_routes(world, route, name)
+    ]
+    routed.sort(key=lambda item: (-len(item[0]), item[0], not item[1].domains))
     hosts = {"*": VirtualHost(name="mesh", domains=["*"])}
-    for domain in sorted({domain for route, _ in routed for domain in route.domains}):
+    for domain in sorted({domain for _, route, _, _ in routed for domain in route.domains}):
         hosts[domain] = VirtualHost(name=domain, domains=[domain])
     for host in hosts.values():
         for feature in FEATURES:
             host.routes.extend(towards(own) if outer and feature not in features else own for own in feature.routes(world))
-    for route, service in routed:
-        for found in _edge_routes(world, route, service):
-            built = towards(found) if outer else found
-            _apply_features(features, world, service, route, built)
-            for domain in route.domains or hosts:
-                hosts[domain].routes.append(built)
+    for _, route, service, found in routed:
+        built = towards(found) if outer else found
+        _apply_features(features, world, service, route, built)
+        for domain in route.domains or hosts:
+            hosts[domain].routes.append(built)
     return RouteConfiguration(name=names.EDGE_ROUTES, virtual_hosts=hosts.values(), ignore_port_in_host_matching=True)
 
 
@@ -111,11 +115,12 @@ def egress(spec: MeshSpec, callees: Iterable[str]) -> RouteConfiguration:
     return RouteConfiguration(name=names.EGRESS_ROUTES, virtual_hosts=hosts, ignore_port_in_host_matching=True)
 
 
-def _edge_routes(world: World, route: RouteSpec, service: str) -> Iterable[Route]:
+def _edge_routes(world: World, route: RouteSpec, service: str) -> Iterable[tuple[str, Route]]:
+    """Each with the path by whose length it is placed among all."""
     described = world.spec.services[service]
     if described.bridge is None:
-        yield from _no_metrics(route, service, described.metrics)
-        yield from _http_routes(route, service)
+        for built in (*_no_metrics(route, service, described.metrics), *_http_routes(route, service)):
+            yield route.prefix, built
     elif service in world.descriptors:
         yield from bridge.routes(service, described.bridge, world.descriptors[service])
 

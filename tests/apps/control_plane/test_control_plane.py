@@ -21,6 +21,7 @@ from apps.control_plane.control_plane import ControlPlane
 from apps.control_plane.discovery.reports import DocumentReport, EndpointsReport, Publish, Report
 from apps.control_plane.document_trial import TRIAL_SECONDS
 from apps.control_plane.metrics import Metrics
+from model.contract import document_version
 
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 
@@ -133,7 +134,9 @@ def test_a_proxy_that_comes_first_is_served_when_there_is_a_world() -> None:
             assert await front.clusters() == ["back", "more"]
             await front.ask()
             await asyncio.sleep(0.1)
-            (node,) = (await mesh.console.get("/nodes")).json()["nodes"]
+            said = (await mesh.console.get("/nodes")).json()
+            (node,), newest = said["nodes"], document_version(document("back", "more").text)
+            assert said["document"] == {"newest": newest, "serving": newest, "refusal": "", "waits_for": [], "behind": {}}
             assert (node["id"], node["api"]) == ("service/front/i-1", "sotw")
             status = node["types"]["Cluster"]
             assert status["acked"] == status["sent"] != ""
@@ -160,10 +163,43 @@ def test_a_refused_document_gives_way_to_the_one_before(monkeypatch: pytest.Monk
             assert await front.clusters() == ["back", "more"]
             await front.ask(refuse="no such thing")
             assert await front.clusters() == ["back"]
+            said = (await mesh.console.get("/nodes")).json()["document"]
+            assert said["waits_for"] == ["service/front/i-1"]
+            assert said["serving"] == document_version(document("back").text)
+            assert (said["newest"], said["refusal"]) == (
+                document_version(document("back", "more").text),
+                "service/front/i-1 refuses Cluster: no such thing",
+            )
             await front.ask()
             metrics = (await mesh.console.get("/metrics")).text
             assert 'mesh_xds_nacks_total{node="service/front/i-1",type="Cluster"} 1.0' in metrics
             assert "mesh_control_plane_document_refused 1.0" in metrics
+
+    asyncio.run(scenario())
+
+
+def test_a_proxy_that_refuses_the_first_document_is_said_to_be_behind_with_its_reason() -> None:
+    """There is no earlier document to return to."""
+
+    async def scenario() -> None:
+        async with running() as mesh, proxy(mesh.xds) as front:
+            mesh.tell(EndpointsReport(endpoints=()))
+            mesh.tell(document("back"))
+            await front.ask()
+            await front.clusters()
+            assert (await mesh.console.get("/nodes")).json()["document"]["waits_for"] == ["service/front/i-1"]
+            await front.ask(refuse="no such thing")
+            await asyncio.sleep(0.1)
+            said = (await mesh.console.get("/nodes")).json()["document"]
+            assert (said["serving"], said["refusal"], said["waits_for"]) == (document_version(document("back").text), "", [])
+            assert said["behind"] == {"service/front/i-1": {"reason": "it refuses Cluster: no such thing", "keeps": False}}
+            mesh.tell(document("back", "more"))
+            assert (await mesh.console.get("/nodes")).json()["document"]["waits_for"] == ["service/front/i-1"]
+            assert await front.clusters() == ["back", "more"]
+            await front.ask()
+            await asyncio.sleep(0.1)
+            said = (await mesh.console.get("/nodes")).json()["document"]
+            assert (said["waits_for"], said["behind"]) == ([], {})
 
     asyncio.run(scenario())
 

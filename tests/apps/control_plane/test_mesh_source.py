@@ -13,6 +13,7 @@ from apps.control_plane.metrics import Metrics
 from apps.control_plane.model import Endpoint, EndpointState, Issuer, LoginSecrets, TlsKeyPair, World
 from apps.control_plane.node import Node
 from apps.control_plane.snapshot import Snapshot
+from apps.control_plane.status import Behind
 from model.contract import NodeId, Role
 from model.edge import OuterSpec
 from model.spec import MeshSpec
@@ -109,10 +110,12 @@ def test_endpoints_are_never_put_into_a_snapshot_of_an_earlier_intent(
         source.show(world(machine("front", 1), front=MESH["services"]["front"] | {"calls": ["other"]}))
         source.snapshot_for(FRONT)
     assert refused(registry, "service", "front") == 1
+    assert source.behind == {FRONT: Behind(reason="what was built for it is refused: ZeroDivisionError: division by zero", keeps=True)}
     later = world(machine("front", 1), machine("other", 2), front=MESH["services"]["front"] | {"calls": ["other"]})
     source.show(later)
     found = source.snapshot_for(FRONT)
     assert found is not None
+    assert source.behind == {}
     assert found.version(type_urls.CLUSTER) == Snapshot.of(resources_for(later, FRONT)).version(type_urls.CLUSTER)
 
 
@@ -177,6 +180,7 @@ def test_an_edge_waits_for_its_certificate_and_keeps_it(source: MeshSource, regi
     source.show(world(tls=None))
     assert source.snapshot_for(EDGE) is None
     assert refused(registry, "edge", "edge") == 1
+    assert not source.behind[EDGE].keeps
     source.show(world())
     served = source.snapshot_for(EDGE)
     assert served is not None

@@ -114,6 +114,8 @@ def test_a_refused_document_leaves_the_last_good_one_and_raises_the_alarm(
     before = keeper.world
     assert not keeper.hear(DocumentReport(text=text))
     assert keeper.world == before
+    assert keeper.newest == contract.document_version(text)
+    assert "mesh document" in keeper.refusal
     assert value(registry, "documents_total", outcome=outcome) == 1
     assert value(registry, "document_refused") == 1
     assert keeper.hear(document(more=WEB))
@@ -130,13 +132,16 @@ def test_a_document_that_proxies_refuse_gives_way_until_another_one_comes(
     now = TRIAL_SECONDS + 1
     bad, other = document(bad=WEB), document(other=WEB)
     keeper.hear(bad)
-    assert keeper.hear_nack()
+    assert (keeper.newest, keeper.refusal) == (contract.document_version(bad.text), "")
+    assert keeper.hear_nack("edge/edge/i-1 refuses Listener: no such thing")
     assert keeper.document == good
-    assert not keeper.hear_nack()
+    assert not keeper.hear_nack("a second one")
     assert not keeper.hear(bad)
     assert keeper.document == good
+    assert (keeper.newest, keeper.refusal) == (contract.document_version(bad.text), "edge/edge/i-1 refuses Listener: no such thing")
     assert value(registry, "document_refused") == 1
     assert keeper.hear(other)
+    assert keeper.refusal == ""
     assert value(registry, "document_refused") == 0
 
 

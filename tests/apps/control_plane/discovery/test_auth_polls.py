@@ -85,6 +85,8 @@ def test_what_is_known_or_written_out_is_not_asked_for(auth: dict[str, Any]) -> 
     [
         ({"issuer": "https://evil.example"}, "the two must be the same"),
         ({"jwks_uri": "http://evil.example/jwks"}, "over https only"),
+        ({"jwks_uri": "http://127.evil.example/jwks"}, "over https only"),
+        ({"jwks_uri": "https://login.example.com:abc/jwks"}, "and to a host and port that are such"),
         ({"token_endpoint": "file:///etc/passwd"}, "over https only"),
         ({"jwks_uri": None}, "no jwks_uri"),
         ({"padding": "x" * 300_000}, "more than"),

@@ -111,6 +111,8 @@ class App:
     sick: bool = False
     status: int = 200
     delay: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
+    """Further headers of its answers."""
     close: Callable[[], None] = lambda: None
 
     def count(self, method: str) -> int:
@@ -141,7 +143,8 @@ def serve_http(address: str, port: int) -> App:
         def reply(self, status: int, data: dict[str, Any]) -> None:
             body = json.dumps(data).encode()
             self.send_response(status)
-            self.send_header("content-length", str(len(body)))
+            for name, value in {"content-length": str(len(body)), **app.headers}.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 

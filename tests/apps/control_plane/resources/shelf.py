@@ -23,11 +23,11 @@ ERRORS = {
 
 
 class Shelf:
-    """The service itself, at one address; what is put is on every shelf."""
+    """The service itself, at one address; what is put is on every shelf. `name` is for copies of the proto in other packages."""
 
     kept: ClassVar[dict[str, int]] = {}
 
-    def __init__(self, address: str, port: int, descriptors: bytes) -> None:
+    def __init__(self, address: str, port: int, descriptors: bytes, *, name: str = SERVICE) -> None:
         self.address, self.seen = address, list[tuple[str, dict[str, Any]]]()
         self.server = grpc.server(ThreadPoolExecutor(8))
         health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), self.server)
@@ -36,11 +36,11 @@ class Shelf:
         inputs = {"Get": "GetRequest", "Slow": "GetRequest", "Put": "Book", "Ping": "Book"}
         self.book = types["Book"]
         handlers = {
-            name: grpc.unary_unary_rpc_method_handler(method, types[inputs[name]].FromString, types["Book"].SerializeToString)
-            for name, method in unary.items()
+            key: grpc.unary_unary_rpc_method_handler(method, types[inputs[key]].FromString, types["Book"].SerializeToString)
+            for key, method in unary.items()
         }
         handlers["List"] = grpc.unary_stream_rpc_method_handler(self.list, types["ListRequest"].FromString, types["Book"].SerializeToString)
-        self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
         assert self.server.add_insecure_port(f"{address}:{port}")
         self.server.start()
 

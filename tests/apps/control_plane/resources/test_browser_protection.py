@@ -37,7 +37,8 @@ def lab(spec_of: Any, lab_of: Any, authorizer: Authorizer) -> Any:
         {"prefix": "/watched", "csrf": {"enforce": False}},
         {"prefix": "/token", "auth": "jwt", "cors": {"origins": ["*"]}},
         {"prefix": "/asked", "authorize": True},
-        {"prefix": "/repair", "maintenance": True, "csrf": {}, "authorize": True, "rateLimits": [{"requests": 1, "per": "60m"}]},
+        {"prefix": "/repair", "maintenance": True, "rateLimits": [{"requests": 1, "per": "60m"}]}
+        | {"csrf": {}, "authorize": True, "auth": "jwt", "websocket": True, "cors": cors | {"credentials": True}},
         {"prefix": "/slow", "timeout": "300ms"},
         {"prefix": "/limited", "cors": {"origins": ["*"]}, "rateLimits": [{"requests": 1, "per": "60m"}]},
     ]
@@ -59,7 +60,7 @@ def lab(spec_of: Any, lab_of: Any, authorizer: Authorizer) -> Any:
 def app(lab: Any) -> Any:
     app = lab.apps[lab.endpoints[1].address]
     app.seen.clear()
-    app.delay, app.status = 0.0, 200
+    app.delay, app.status, app.headers = 0.0, 200, {}
     return app
 
 
@@ -217,7 +218,7 @@ def test_other_routes_do_not_ask_and_cannot_forge_its_headers(authorizer: Author
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_route_in_maintenance_answers_by_itself_to_everybody(app: Any, client: httpx.Client, method: str) -> None:
+def test_a_route_in_maintenance_answers_by_itself_to_everybody(lab: Any, app: Any, client: httpx.Client, method: str) -> None:
     for _ in range(3):
         answer = client.request(method, "/repair/x", headers={"origin": "https://evil.example"})
         assert (answer.status_code, answer.text, answer.headers["retry-after"]) == (503, "under maintenance\n", "60")
@@ -225,6 +226,45 @@ def test_a_route_in_maintenance_answers_by_itself_to_everybody(app: Any, client:
     assert page.status_code == 503
     assert "Please try again in a minute" in page.text
     assert app.seen == []
+    scraped = httpx.get(f"http://{lab.endpoints[0].address}:9902/stats/prometheus").text
+    assert 'envoy_http_fault_aborts_injected{envoy_http_conn_manager_prefix="edge-https"}' in scraped
+    lab.wait_for_log(lab.endpoints[0].address, "fault_filter_abort")
+
+
+def test_scripts_can_read_that_a_route_is_in_maintenance(app: Any, client: httpx.Client) -> None:
+    """Acceptance 59, 60: CORS is as it is without maintenance, and preflights are answered."""
+    origin = {"origin": "https://app.example.com"}
+    asked = client.options("/repair", headers=PREFLIGHT | origin)
+    assert (asked.status_code, asked.headers["access-control-allow-methods"]) == (200, "GET, PUT")
+    answer = client.put("/repair", headers=origin | {"accept": "application/json"})
+    assert (answer.status_code, answer.json()["error"], answer.headers["retry-after"]) == (503, "under maintenance\n", "60")
+    assert answer.json()["requestId"] == answer.headers["x-request-id"]
+    for one in (asked, answer):
+        assert one.headers["access-control-allow-origin"] == origin["origin"]
+        assert one.headers["access-control-allow-credentials"] == "true"
+    assert "retry-after" in answer.headers["access-control-expose-headers"]
+    stranger = client.get("/repair", headers={"origin": "https://evil.example"})
+    assert (stranger.status_code, stranger.headers.get("access-control-allow-origin")) == (503, None)
+    assert app.seen == []
+
+
+def test_maintenance_is_told_to_those_who_ask_for_a_websocket_or_by_grpc(app: Any, client: httpx.Client) -> None:
+    assert client.get("/repair", headers={"connection": "Upgrade", "upgrade": "websocket"}).status_code == 503
+    call = client.post("/repair/pkg.Service/Method", headers={"content-type": "application/grpc", "te": "trailers"})
+    assert (call.status_code, call.headers["grpc-status"], call.headers["grpc-message"]) == (200, "14", "under maintenance%0A")
+    assert app.seen == []
+
+
+def test_caches_are_told_that_an_answer_depends_on_the_origin(app: Any, client: httpx.Client) -> None:
+    """Also the answer to who names none, which else would be shown to scripts; and where any origin may come, for each is named."""
+    app.headers = {"vary": "Accept-Encoding"}
+    for path in ("/restricted", "/open", "/token", "/repair"):
+        own = ["Accept-Encoding"] if path in ("/restricted", "/open") else []
+        assert client.get(path).headers.get_list("vary", split_commas=True) == [*own, "Origin"]
+        for origin in ({"origin": "https://app.example.com"}, {"origin": "https://evil.example"}):
+            assert client.get(path, headers=origin).headers.get_list("vary", split_commas=True) == [*own, "Origin"]
+            assert client.options(path, headers=PREFLIGHT | origin).headers["vary"] == "Origin"
+    assert client.get("/closed").headers["vary"] == "Accept-Encoding"
 
 
 def test_errors_are_json_for_those_who_accept_it(app: Any, client: httpx.Client) -> None:

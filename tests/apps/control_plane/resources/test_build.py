@@ -26,7 +26,7 @@ AUTH = {
     "authorizationEndpoint": "https://login.example.com/authorize",
     "tokenEndpoint": "https://login.example.com/token",
     "audiences": ["mesh"],
-    "login": {"clientId": "mesh", "clientSecret": "/team/oauth-secret"},
+    "login": {"clientId": "mesh-edge", "clientSecret": "/team/oauth-secret"},
 }
 OUTER = [
     {"region": "us-east-1", "cidr": "10.30.0.0/16", "ami": "ami-0123456789abcdef0"},
@@ -190,7 +190,7 @@ def test_an_outer_edge_has_the_edges_table_of_routes_and_answers_what_needs_no_s
     edge, outer = table_of(Role.EDGE, "edge"), table_of(Role.OUTER_EDGE, "us-east-1")
     assert [(route.name, route.match) for route in outer] == [(route.name, route.match) for route in edge]
     answered = {route.name for route in outer if route.HasField("direct_response")}
-    assert answered == {"no plain host", "no plain length", "web:/web/closed"}
+    assert answered == {"no plain host", "no plain length"}
     assert {route.route.cluster for route in outer if route.HasField("route")} == {"origin"}
     assert not [route.name for route in outer if route.route.HasField("regex_rewrite") or route.route.timeout.ToTimedelta()]
     for mine, theirs in zip(outer, edge, strict=True):

@@ -26,6 +26,7 @@ def lab(spec_of: Any, lab_of: Any) -> Iterator[Any]:
         | {"port": 9080, "metrics": "/numbers", "routes": [{"prefix": "/service-1"}, {"prefix": "/raw/a.b+c", "strip": False}]},
         service_10=HTTP | {"port": 9080, "routes": [{"prefix": "/service-1/deep", "timeout": "500ms"}]},
         fragile=HTTP | {"port": 9080, "routes": [{"prefix": "/fragile"}]},
+        refusing=HTTP | {"port": 9080, "routes": [{"prefix": "/refusing"}]},
         drained=HTTP | {"port": 9080, "routes": [{"prefix": "/drained"}]},
     )
     lab = lab_of(spec)
@@ -38,6 +39,8 @@ def lab(spec_of: Any, lab_of: Any) -> Iterator[Any]:
     lab.add(Role.SERVICE, "fragile")
     lab.add(Role.SERVICE, "fragile")
     lab.add(Role.SERVICE, "service-1")
+    lab.add(Role.SERVICE, "refusing")
+    lab.add(Role.SERVICE, "refusing")
     lab.start()
     return lab
 
@@ -245,6 +248,21 @@ def test_a_lone_replica_is_not_ejected_for_its_errors(lab: Any, client: httpx.Cl
     assert Counter(client.get("/service-1/deep").status_code for _ in range(8)) == {500: 8}
     app.status = 200
     assert client.get("/service-1/deep").status_code == 200
+
+
+def test_one_request_takes_no_machine_out_of_a_group(lab: Any, client: httpx.Client) -> None:
+    """Its app answers 502 on both machines: four attempts, two at each."""
+    apps = [lab.apps[lab.endpoints[index].address] for index in (9, 10)]
+    for _ in range(5):
+        for app in apps:
+            app.status = 502
+            app.seen.clear()
+        assert client.get("/refusing").status_code == 502
+        assert [app.count("GET") for app in apps] == [2, 2]
+        for app in apps:
+            app.status = 200
+        assert Counter(client.get("/refusing").status_code for _ in range(4)) == {200: 4}
+    assert lab.statistics(lab.endpoints[0].address)["cluster.refusing.outlier_detection.ejections_enforced_total"] == "0"
 
 
 def test_the_log_has_no_query_cookie_or_authorization(lab: Any, client: httpx.Client) -> None:

@@ -133,6 +133,34 @@ def test_a_length_that_no_sidecar_can_read_does_not_break_its_connection(lab: An
     assert options["override_stream_error_on_invalid_http_message"] is True
 
 
+def test_what_is_refused_before_it_has_an_id_is_told_so_and_nothing_of_the_request(lab: Any) -> None:
+    """Envoy has no word for it, and has not dropped the id that the client claims."""
+    forged = {"x-request-id": "<script>"}
+    with lab.client() as client:
+        for headers in ({}, forged):
+            refused = client.get("/x%00", headers=headers | {"accept": "application/json"})
+            assert (refused.status_code, refused.json()["error"]) == (400, "Bad Request")
+            page = client.get("/x%00", headers=headers | {"accept": "text/html"})
+            assert (page.status_code, page.headers["content-type"]) == (400, "text/html; charset=UTF-8")
+            assert "<script>" not in page.text
+            assert "<small>400</small>" in page.text
+        assert "x-request-id" not in client.get("/web%2Fx").headers
+
+
+def test_a_host_may_have_a_port_of_five_digits(lab: Any) -> None:
+    with lab.client() as client:
+        for host, status in (("edge:65535", 200), ("[::1]:65535", 200), ("edge:99999999", 400), ("[::1]:655350", 400), ("edge:", 400)):
+            assert client.get("/web", headers={"host": host}).status_code == status, host
+
+
+def test_over_http2_a_header_with_an_underscore_ends_its_stream_without_a_status(lab: Any) -> None:
+    """The connection goes on."""
+    with lab.client(http2=True) as client:
+        with pytest.raises(httpx.RemoteProtocolError, match="StreamReset"):
+            client.get("/web", headers={"a_b": "1"})
+        assert client.get("/web").http_version == "HTTP/2"
+
+
 def test_a_redirect_to_https_names_no_host_but_a_plain_one(lab: Any) -> None:
     edge = lab.endpoints[0].address
     assert httpx.get(f"http://{edge}:8080/x", headers={"host": "a@evil.example"}).status_code == 400

@@ -22,7 +22,7 @@ HTTP = {"health": {"path": "/health"}, "port": 9080}
 CLIENT_SECRET = "secret of the client, 32 letters"
 PASSWORD = "password of everybody"
 EDGE = {"https": 8443, "http": 8080}
-AUTH = {"issuer": "builtin", "audiences": ["mesh"], "claimsToHeaders": {"x-user": "sub"}, "login": {"clientId": "mesh"}}
+AUTH = {"issuer": "builtin", "audiences": ["mesh"], "claimsToHeaders": {"x-user": "sub"}, "login": {"clientId": "mesh-edge"}}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def lab(spec_of: Any, lab_of: Any, tmp_path_factory: pytest.TempPathFactory) -> 
         "IDENTITY_ISSUER": issuer_url(lab.spec),
         "IDENTITY_KEYS": str(keys),
         "IDENTITY_AUDIENCES": "mesh",
-        "IDENTITY_CLIENT_ID": "mesh",
+        "IDENTITY_CLIENT_ID": "mesh-edge",
         "IDENTITY_CLIENT_SECRET": CLIENT_SECRET,
         "IDENTITY_PASSWORD": PASSWORD,
         "IDENTITY_REDIRECTS": " ".join(callbacks(lab.spec, [edge])),
@@ -63,7 +63,7 @@ def browser(lab: Any) -> Iterator[httpx.Client]:
 
 
 def token(client: httpx.Client, **form: str) -> httpx.Response:
-    said = {"grant_type": "client_credentials", "client_id": "mesh", "client_secret": CLIENT_SECRET, **form}
+    said = {"grant_type": "client_credentials", "client_id": "mesh-edge", "client_secret": CLIENT_SECRET, **form}
     return client.post("/identity/token", data=said)
 
 
@@ -78,7 +78,7 @@ def test_a_login_stays_at_the_address_where_it_began(lab: Any, browser: httpx.Cl
     """Acceptance 40, 42: the whole flow over one origin, which is not the issuer's own."""
     sent = browser.get("/desk/x?a=1")
     assert sent.status_code == 302
-    assert sent.headers["location"].startswith("/identity/authorize?client_id=mesh&")
+    assert sent.headers["location"].startswith("/identity/authorize?client_id=mesh-edge&")
     edge = f"https://{lab.endpoints[0].address}:8443"
     assert parse_qs(urlsplit(sent.headers["location"]).query)["redirect_uri"] == [f"{edge}/oauth2/callback"]
     page = browser.get(sent.headers["location"])

@@ -15,9 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from joserfc.jwk import ECKey
 
 from apps.control_plane.model import Issuer, LoginSecrets
+from apps.control_plane.resources.login import COOKIE_KEY
 from model.contract import Role
 
 HTTP = {"health": {"path": "/health"}, "port": 9080}
@@ -26,7 +28,7 @@ PASSWORD = "password of everybody"
 PAGE = {"accept": "text/html,application/xhtml+xml"}
 ANY = {"accept": "*/*"}
 """Gets Envoy's own words instead of a page."""
-LOGIN = {"clientId": "mesh", "clientSecret": "/team/oauth-secret", "scopes": ["openid", "orders.read"]}
+LOGIN = {"clientId": "mesh-edge", "clientSecret": "/team/oauth-secret", "scopes": ["openid", "orders.read"]}
 envoy = pytest.mark.envoy
 
 
@@ -51,6 +53,7 @@ def lab(spec_of: Any, lab_of: Any, tmp_path_factory: pytest.TempPathFactory) -> 
     lab = lab_of(spec_of(edge=edge_of(issuer), web=HTTP | {"routes": routes}))
     edge = lab.add(Role.EDGE, "edge")
     lab.add(Role.SERVICE, "web")
+    lab.edits[lab.add(Role.EDGE, "edge")] = another_cookie_key
     lab.known = {
         "issuer": Issuer(
             issuer=issuer, jwks_uri=f"{issuer}/jwks", authorization_endpoint=f"{issuer}/authorize", token_endpoint=f"{issuer}/token"
@@ -69,6 +72,11 @@ def lab(spec_of: Any, lab_of: Any, tmp_path_factory: pytest.TempPathFactory) -> 
         provider.wait(20)
 
 
+def another_cookie_key(config: Bootstrap) -> None:
+    (secret,) = (one for one in config.static_resources.secrets if one.name == COOKIE_KEY)
+    secret.generic_secret.secret.inline_string = "another key of cookies, 32 letters"
+
+
 def start_provider(issuer: str, port: int, keys: Path, redirect: str) -> "subprocess.Popen[bytes]":
     env = {
         **os.environ,
@@ -77,7 +85,7 @@ def start_provider(issuer: str, port: int, keys: Path, redirect: str) -> "subpro
         "IDENTITY_ISSUER": issuer,
         "IDENTITY_KEYS": str(keys),
         "IDENTITY_AUDIENCES": "mesh",
-        "IDENTITY_CLIENT_ID": "mesh",
+        "IDENTITY_CLIENT_ID": "mesh-edge",
         "IDENTITY_CLIENT_SECRET": CLIENT_SECRET,
         "IDENTITY_PASSWORD": PASSWORD,
         "IDENTITY_REDIRECTS": redirect,
@@ -139,7 +147,7 @@ def test_a_browser_without_cookies_is_sent_to_the_issuer(lab: Any, browser: http
     assert names == ["client_id", "code_challenge", "code_challenge_method", "redirect_uri", "response_type", "scope", "state"]
     query = {name: values[0] for name, values in parse_qs(location.query).items()}
     edge = f"https://{lab.endpoints[0].address}:8443"
-    assert (query["client_id"], query["code_challenge_method"], query["response_type"]) == ("mesh", "S256", "code")
+    assert (query["client_id"], query["code_challenge_method"], query["response_type"]) == ("mesh-edge", "S256", "code")
     assert query["redirect_uri"] == f"{edge}/oauth2/callback"
     assert "scope=openid%20orders.read" in location.query
     state = json.loads(base64.urlsafe_b64decode(query["state"] + "=="))
@@ -201,7 +209,7 @@ def test_what_a_route_requires_holds_for_those_who_logged_in(browser: httpx.Clie
 @envoy
 def test_a_bearer_token_goes_to_its_verification_instead(lab: Any, browser: httpx.Client) -> None:
     """Acceptance 51."""
-    form = {"grant_type": "client_credentials", "client_id": "mesh", "client_secret": CLIENT_SECRET, "sub": "robot", "ttl": "60"}
+    form = {"grant_type": "client_credentials", "client_id": "mesh-edge", "client_secret": CLIENT_SECRET, "sub": "robot", "ttl": "60"}
     token = httpx.post(f"{lab.issuer}/token", data=form).json()["access_token"]
     before = count(lab, "oauth_passthrough")
     answer = browser.get("/desk", headers={"authorization": f"Bearer {token}"})
@@ -251,6 +259,19 @@ def test_logout_takes_every_cookie_back(lab: Any, browser: httpx.Client) -> None
         assert cookies[name].startswith(f"{name}=deleted")
         assert "1970" in cookies[name]
     assert browser.get("/desk").status_code == 302
+
+
+@envoy
+def test_another_cookie_key_ends_every_session(lab: Any, browser: httpx.Client) -> None:
+    """A logout has only the browser forget its cookies, so whoever copied them is logged in until then."""
+    logged_in(browser)
+    own = dict(browser.cookies)
+    browser.get("/oauth2/logout")
+    for copied in (own, {"RefreshToken": own["RefreshToken"]}):
+        cookie = "; ".join(f"{name}={value}" for name, value in copied.items())
+        headers = PAGE | {"host": browser.base_url.netloc.decode(), "cookie": cookie}
+        with lab.client(lab.endpoints[2].address) as changed, lab.client() as unchanged:
+            assert [client.get("/desk", headers=headers).status_code for client in (changed, unchanged)] == [302, 200]
 
 
 @envoy

@@ -83,7 +83,7 @@ def issuer() -> Iterator[TokenEndpoint]:
 
 @pytest.fixture(scope="module")
 def lab(spec_of: Any, lab_of: Any, issuer: TokenEndpoint) -> Any:
-    login = {"clientId": "mesh", "clientSecret": "/team/oauth-secret", "scopes": ["openid"]}
+    login = {"clientId": "mesh-edge", "clientSecret": "/team/oauth-secret", "scopes": ["openid"]}
     auth = {"issuer": issuer.url, "audiences": ["mesh"], "claimsToHeaders": {"x-user": "sub"}, "login": login}
     routes = [{"prefix": "/desk", "auth": "login"}]
     lab = lab_of(
@@ -140,7 +140,7 @@ def test_a_code_is_exchanged_by_a_form_with_the_verifier_of_its_login(lab: Any, 
     assert sent == {
         "grant_type": "authorization_code",
         "code": "a+b/c",
-        "client_id": "mesh",
+        "client_id": "mesh-edge",
         "client_secret": CLIENT_SECRET,
         "redirect_uri": f"https://{lab.endpoints[0].address}:8443{LOGIN_CALLBACK}",
     }

@@ -1,5 +1,6 @@
 """Rate limits at real edges: by edge, by client, over all edges. Static config: says nothing of ADS."""
 
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -61,9 +62,7 @@ def client_at(lab: Any) -> Iterator[Callable[[str], httpx.Client]]:
     opened: list[httpx.Client] = []
 
     def make(source: str) -> httpx.Client:
-        with lab.client() as usual:
-            verify = usual._transport._pool._ssl_context  # type: ignore[attr-defined]
-        opened.append(httpx.Client(base_url=usual.base_url, transport=httpx.HTTPTransport(local_address=source, verify=verify)))
+        opened.append(lab.client(transport=client_from(lab, source)))
         return opened[-1]
 
     yield make
@@ -131,6 +130,50 @@ def limits(lab: Any, edge: str) -> dict[str, int]:
 def test_all_methods_of_a_route_share_its_bucket(client: httpx.Client) -> None:
     answers = [client.get("/methods"), client.post("/methods"), client.get("/methods"), client.post("/methods")]
     assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+
+
+@envoy
+def test_limits_of_the_edge_count_what_others_refuse(spec_of: Any, lab_of: Any) -> None:
+    """Also a malformed token, a route that is not there or in maintenance, and another site's form; each bucket is a client's.
+
+    Not what the edge answers before: preflights, which let no request through, and redirects of escaped slashes.
+    """
+    routes = [
+        {"prefix": "/token", "auth": "jwt", "cors": {"origins": ["https://a.example"]}},
+        {"prefix": "/form", "csrf": {}},
+        {"prefix": "/repair", "maintenance": True},
+    ]
+    auth = {"issuer": "https://login.example.com", "jwks": "http://127.0.0.1:1/keys", "audiences": ["mesh"]}
+    edge = {"https": 8443, "http": 8080, "auth": auth, "rateLimits": [{"requests": 2, "per": HOUR, "by": "client"}]}
+    lab = lab_of(spec_of(edge=edge, web=HTTP | {"routes": routes}))
+    lab.add(Role.EDGE, "edge")
+    lab.add(Role.SERVICE, "web")
+    lab.start()
+    origin = {"origin": "https://a.example"}
+    asked: list[tuple[str, str, dict[str, str], int]] = [
+        ("GET", "/token", {"authorization": "Bearer a.b.c.d"}, 403),
+        ("GET", "/token", {}, 401),
+        ("GET", "/nowhere", {}, 404),
+        ("GET", "/repair", {}, 503),
+        ("GET", "/form", {"host": "a,b"}, 400),
+        ("POST", "/form", {"origin": "https://evil.example"}, 403),
+    ]
+    uncounted = [("OPTIONS", "/token", origin | {"access-control-request-method": "PUT"}, 200), ("GET", "/form%2finfo", {}, 307)]
+    for number, (method, path, headers, status) in enumerate(asked):
+        with lab.client(transport=client_from(lab, f"127.0.12.{number}")) as client:
+            assert [client.request(method, path, headers=headers).status_code for _ in range(3)] == [status, status, 429]
+    for number, (method, path, headers, status) in enumerate(uncounted):
+        with lab.client(transport=client_from(lab, f"127.0.13.{number}")) as client:
+            assert {client.request(method, path, headers=headers).status_code for _ in range(3)} == {status}
+            assert statuses(client, "/nowhere", 3) == [404, 404, 429]
+            refused = client.get("/token", headers=origin)
+            assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (429, origin["origin"])
+
+
+def client_from(lab: Any, source: str) -> httpx.HTTPTransport:
+    """For a client at an address of its own."""
+    trust = ssl.create_default_context(cafile=str(lab.directory / "ca.pem"))
+    return httpx.HTTPTransport(local_address=source, verify=trust)
 
 
 @envoy

@@ -1,5 +1,6 @@
 """Route configurations, without an Envoy."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 
 from apps.control_plane.model import World
 from apps.control_plane.resources import routes
+from model.proto_files import compile_proto
 from model.spec import MeshSpec
 
 REPLAYED = {"reset", "gateway-error", "5xx", "retriable-status-codes"}
@@ -27,6 +29,16 @@ def test_longer_prefixes_come_first_whatever_the_order_of_services(spec_of: Any)
     found = to_services(routes.edge(world(spec)))
     prefixes = [route.match.path_separated_prefix or route.match.prefix for route in found]
     assert prefixes == ["/x/y/z", "/x/y/z", "/x/y", "/x/y", "/x", "/x", "/", "/"]
+
+
+def test_a_bridges_native_path_stands_among_all_routes_by_its_own_length(spec_of: Any) -> None:
+    bridge = {"protocol": "grpc", "bridge": {"prefix": "/s", "proto": "shelf.proto"}}
+    web = {"routes": [{"prefix": "/"}, {"prefix": "/test.shelf.v1"}, {"prefix": "/longer/than/its/native/path"}]}
+    spec = spec_of(shelf=bridge, web=web)
+    descriptors = {"shelf": compile_proto(Path(__file__).parent, "shelf.proto")}
+    found = to_services(routes.edge(World(spec=spec, stack="test", descriptors=descriptors)))
+    prefixes = [route.match.path_separated_prefix or route.match.prefix for route in found]
+    assert list(dict.fromkeys(prefixes)) == ["/longer/than/its/native/path", "/test.shelf.v1.Shelf/", "/test.shelf.v1", "/s", "/"]
 
 
 def test_only_idempotent_methods_may_be_sent_again_after_reaching_an_app(spec_of: Any) -> None:

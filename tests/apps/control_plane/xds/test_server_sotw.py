@@ -102,10 +102,13 @@ def test_a_refused_version_is_not_sent_again_until_it_changes(served: Any, conne
     assert served.nacks == [("service/service-1/i-1", CLUSTER, bad.version_info, "no such thing")]
     [status] = served.nodes()
     assert status.types[CLUSTER].nacked == bad.version_info
+    assert status.answered
     served.publish(make.mesh(version=2))
     good = stream.answer()
     assert good.version_info != bad.version_info
+    assert [status.answered for status in served.nodes()] == [False]
     stream.ack(good)
     assert stream.is_silent()
     [status] = served.nodes()
+    assert status.answered
     assert (status.types[CLUSTER].acked, status.types[CLUSTER].nacked) == (good.version_info, "")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.envoy
 HTTP = {"port": 9080, "health": {"path": "/health"}}
 ROUTES = [
     {"prefix": "/web", "cors": {"origins": ["https://app.example.com"]}, "websocket": True},
-    {"prefix": "/web/closed", "maintenance": True},
+    {"prefix": "/web/closed", "maintenance": True, "cors": {"origins": ["https://app.example.com"]}},
 ]
 
 
@@ -206,7 +206,10 @@ def test_without_an_origin_the_outer_edge_is_healthy_and_answers_what_needs_none
     assert (closed.status_code, closed.text, closed.headers["retry-after"]) == (503, "under maintenance\n", "60")
     assert client.get("/nowhere").status_code == 404
     asked = {"origin": "https://app.example.com", "access-control-request-method": "GET"}
-    assert client.options("/web", headers=asked).headers["access-control-allow-origin"] == asked["origin"]
+    for method, path in (("OPTIONS", "/web"), ("OPTIONS", "/web/closed"), ("GET", "/web/closed")):
+        answer = client.request(method, path, headers=asked)
+        assert answer.headers["access-control-allow-origin"] == asked["origin"]
+        assert answer.headers["vary"] == "Origin"
     assert client.get("/web", headers={"host": "a, b"}).status_code == 400
 
 

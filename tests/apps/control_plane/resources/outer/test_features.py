@@ -100,6 +100,7 @@ def test_scripts_of_allowed_origins_read_answers_and_refusals_and_preflights_end
     assert (refused.status_code, refused.headers.get_list("access-control-allow-origin")) == (403, [ORIGIN])
     answer = client.get("/form", headers={"origin": ORIGIN})
     assert (answer.status_code, answer.headers.get_list("access-control-allow-origin")) == (200, [ORIGIN])
+    assert set(client.get("/form").headers.get_list("vary", split_commas=True)) == {"Origin"}
     checks = ("http.edge-origin.csrf.missing_source_origin", "http.edge-origin.csrf.request_invalid")
     assert sum(double.count(name, double.edges[0]) for name in checks) >= 1
     assert double.count("http.edge-origin.downstream_rq_total", double.edges[0]) >= forwarded + 2
