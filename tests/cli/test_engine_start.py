@@ -20,7 +20,7 @@ def test_a_stack_that_the_engine_cannot_make_is_told_with_its_reason(tmp_path: P
     (workspace / "Pulumi.yaml").write_bytes((REPO / "Pulumi.yaml").read_bytes())
     (workspace / "Pulumi.dev.yaml").write_text("config: {a:b: 1, a:b: 2}\n")
     pulumi = find_pulumi(REPO, cache_directory())
-    engine = Engine(repo=REPO, stack="dev", state=tmp_path, cli=pulumi, log=io.StringIO(), keep_open=[])
+    engine = Engine(repo=REPO, stack="dev", state=tmp_path, cli=pulumi, log=io.StringIO(), keep_open=[], on_interrupt="")
     with pytest.raises(Stop, match=r'the engine could not make the stack: .*mapping key "a:b" already defined'):
         engine.prepare()
     assert not engine.exists
