@@ -1,22 +1,22 @@
 """What a bridge asks of requests, at a real edge: each key holds on every way in, and each client is told in its own words."""
 
 import asyncio
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import grpc
-import httpx
 import pytest
 
 from cli.finding import Finding
+from cli.smoke_limits import limits
 from cli.smoke_protection import protected
 from model.contract import Role
 from model.proto_files import compile_proto
 from tests.apps.control_plane.resources.key_server import KEY, KeyServer, bearer, edge_of, token
 from tests.apps.control_plane.resources.shelf import Shelf, message_types
+from tests.apps.control_plane.resources.smoke_door import door_of
 from tests.external import Authorizer
 from tests.grpc_frames import framed, frames
 
@@ -209,14 +209,18 @@ def test_in_maintenance_it_does_not_matter_whether_a_method_has_the_path(lab: An
 
 def test_smoke_finds_every_protection_of_a_bridge(lab: Any) -> None:
     async def findings() -> list[Finding]:
-        url = f"https://{lab.endpoints[0].address}:8443"
-        verified = ssl.create_default_context(cafile=str(lab.directory / "ca.pem"))
-        async with httpx.AsyncClient(base_url=url, verify=verified) as client:
+        async with door_of(lab) as door:
             bridges = [service.bridge.route for service in lab.spec.services.values()]
-            return [one for route in bridges for one in await protected(client, url, lab.spec.edge, route)]
+            found = [one for route in bridges for one in await protected(door, route)]
+            return found + await limits({"": door}, lab.spec, "/nowhere", {})
 
     found = {one.what: one.ok for one in asyncio.run(findings())}
-    assert found == {"/shelf: POST of a stranger's page": True, "/stand: rate limit": True, "/chest: maintenance": True}
+    assert found == {
+        "/shelf: POST of a stranger's page": True,
+        "/shelf: 2 requests per 3600 s by claim:sub": None,
+        "/stand: 100 requests per 3600 s by client": True,
+        "/chest: maintenance": True,
+    }
 
 
 def puts(lab: Any, service: str) -> int:

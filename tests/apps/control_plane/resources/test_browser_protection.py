@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-import ssl
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from cli.smoke_limits import limits
 from cli.smoke_protection import protected
 from model.contract import Role
+from tests.apps.control_plane.resources.smoke_door import door_of
 from tests.external import Authorizer
 
 pytestmark = pytest.mark.envoy
@@ -325,16 +326,18 @@ def test_smoke_finds_each_protection_and_says_so_where_it_is_missing(lab: Any) -
     everything = routes["/repair"].model_copy(
         update={"prefix": "/closed", "maintenance": False, "cors": routes["/restricted"].cors, "csrf": routes["/form"].csrf}
     )
+    only = lab.spec.services["web"].model_copy(update={"routes": [everything]})
 
     async def findings() -> tuple[list[Any], list[Any]]:
-        url = f"https://{lab.endpoints[0].address}:8443"
-        verified = ssl.create_default_context(cafile=str(lab.directory / "ca.pem"))
-        async with httpx.AsyncClient(base_url=url, verify=verified) as client:
-            good = [one for route in routes.values() for one in await protected(client, url, lab.spec.edge, route)]
-            return good, await protected(client, url, lab.spec.edge, everything)
+        async with door_of(lab) as door:
+            good = [one for route in routes.values() for one in await protected(door, route)]
+            good += await limits({"": door}, lab.spec, "/nowhere", {})
+            bad = await protected(door, everything)
+            return good, bad + await limits({"": door}, lab.spec.model_copy(update={"services": {"web": only}}), "/nowhere", {})
 
     good, bad = asyncio.run(findings())
     assert [one.what for one in good if one.ok is not True] == []
-    assert {one.what.partition(": ")[2] for one in good} >= {"maintenance", "CORS of a stranger", "POST of a stranger's page", "rate limit"}
+    kinds = {"maintenance", "CORS of a stranger", "POST of a stranger's page", "1 requests per 3600 s by edge"}
+    assert {one.what.partition(": ")[2] for one in good} >= kinds
     assert [one.what.partition(": ")[2] for one in bad if one.ok] == []
     assert len(bad) == 4
