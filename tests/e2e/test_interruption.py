@@ -74,6 +74,7 @@ def test_a_killed_command_leaves_an_engine_that_the_next_up_waits_for(small: Sta
     whole(small)
 
 
+@pytest.mark.slow
 def test_a_killed_supervisor_is_repaired_by_up(small: Stack) -> None:
     small.mesh("up")
     supervisor = next(process for process in small.processes() if "local.supervisor" in process.cmdline())
@@ -102,6 +103,7 @@ def test_down_leaves_no_process_no_port_no_directory(small: Stack) -> None:
     small.mesh("down")
 
 
+@pytest.mark.slow
 def test_two_stacks_of_two_clones_are_up_at_once(stack: Stack, small: Stack) -> None:
     small.mesh("up")
     mine, other = ({one["address"].rsplit(".", 2)[0] for one in each.machines()} for each in (small, stack))
