@@ -39,7 +39,7 @@ def status(stack: str, directory: Path | None, *, as_json: bool) -> None:
         line(f"\ndocument {document.sentence()}")
         for text in document.troubles(session.words("logs")):
             line(text)
-    if not all_healthy(machines) or document.state is not State.SERVED:
+    if not all(map(is_well, machines)) or document.state is not State.SERVED:
         raise Stop("", Exit.UNHEALTHY)
 
 
@@ -54,7 +54,7 @@ def status_aws(stack: str, settings: Mapping[str, str], *, as_json: bool) -> Non
     else:
         out.print(machine_table(machines))
         line("\nWhat the control planes serve is not asked: they answer each other and monitoring only (docs/deploy.md, section 7).")
-    if not all_healthy(machines):
+    if not all(map(is_well, machines)):
         raise Stop("", Exit.UNHEALTHY)
 
 
@@ -62,9 +62,9 @@ def _told(machines: Sequence[MachineView]) -> list[dict[str, Any]]:
     return [{name: getattr(machine, name) for name in SHOWN} for machine in machines]
 
 
-def all_healthy(machines: Sequence[MachineView]) -> bool:
-    """Whether each is up, or stopped on purpose."""
-    return all(machine.health in ("healthy", "stopped") for machine in machines)
+def is_well(machine: MachineView) -> bool:
+    """Whether it is up, or stopped on purpose."""
+    return machine.health in ("healthy", "stopped")
 
 
 def env(stack: str, directory: Path | None) -> None:

@@ -54,8 +54,7 @@ class Trust:
         """What is shown to clients of each domain that has a certificate of its own, and to others where that is not of the stack's CA."""
         usual = self.usual_host(url)
         issued = self.edge.tls.acme.domains if self.edge.tls.acme else []
-        named = [domain for own in named_domains(self.edge).values() for domain in own]
-        domains = dict.fromkeys([*([usual] if usual else []), *issued, *named])
+        domains = dict.fromkeys([*([usual] if usual else []), *issued, *self._named()])
         return [self._certificate(url, domain) for domain in domains]
 
     def _certificate(self, url: str, domain: str) -> Finding:
@@ -87,8 +86,11 @@ class Trust:
             return b""
 
     def _is_own(self, host: str) -> bool:
-        named = {domain for domains in named_domains(self.edge).values() for domain in domains}
-        return self.edge.tls.mode == "self-signed" and host not in named
+        return self.edge.tls.mode == "self-signed" and host not in self._named()
+
+    def _named(self) -> list[str]:
+        """Domains with a certificate of their own."""
+        return [domain for domains in named_domains(self.edge).values() for domain in domains]
 
     def _known(self) -> ssl.SSLContext:
         """Trusts the stack's CA and those of this machine."""

@@ -21,7 +21,7 @@ from cli.progress import Step
 from cli.provider import provider
 from cli.pulumi_cli import find_pulumi
 from cli.session import REPO, Session, end_supervisor
-from cli.status import all_healthy, machine_table, ordered
+from cli.status import is_well, machine_table, ordered
 from cli.workspace import StackFile, lay_out, localized, read_stack_file
 from local.stacks import take_range
 from local.supervisor.client import MachineView, StackStatus, SupervisorClient, SupervisorError, start_or_connect
@@ -65,7 +65,7 @@ def up(stack: str, directory: Path | None) -> None:
         machines = _wait_healthy(supervisor)
         document = _wait_served(session, supervisor)
     _report(session, machines, time.monotonic() - started)
-    if not all_healthy(machines) or document.state is not State.SERVED:
+    if not all(map(is_well, machines)) or document.state is not State.SERVED:
         _explain(supervisor, machines)
         for text in document.troubles(session.words("logs")):
             err.print(Text(text, style="bold red" if text == text.lstrip() else ""))
@@ -116,7 +116,7 @@ def _wait_healthy(supervisor: SupervisorClient) -> list[MachineView]:
     last: StackStatus | None = None
     with Step("machines") as step:
         for last in supervisor.follow(HEALTHY_LIMIT):
-            waiting = [f"{one.role}/{one.service} {one.health}" for one in last.machines if one.health not in ("healthy", "stopped")]
+            waiting = [f"{one.role}/{one.service} {one.health}" for one in last.machines if not is_well(one)]
             step.update(done=len(last.machines) - len(waiting), total=len(last.machines), current=", ".join(sorted(set(waiting))))
         machines = ordered(last.machines if last else ())
         step.result = f"{sum(one.health == 'healthy' for one in machines)} of {len(machines)} healthy"
@@ -153,7 +153,7 @@ def _report(session: Session, machines: Sequence[MachineView], seconds: float) -
 def _explain(supervisor: SupervisorClient, machines: Sequence[MachineView]) -> None:
     """For each machine that is not healthy: why, and the last lines of its programs."""
     for machine in machines:
-        if machine.health in ("healthy", "stopped"):
+        if is_well(machine):
             continue
         err.print(Text(f"{machine.id} ({machine.role}/{machine.service}) is {machine.health}: {machine.detail}", style="bold red"))
         for program, path in supervisor.logs(machine.id).items():

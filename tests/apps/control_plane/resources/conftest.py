@@ -42,6 +42,7 @@ from model.contract import NodeId, Role
 from model.read import read_mesh
 from model.spec import MeshSpec
 from tests.authority import Authority
+from tests.external import Authorizer
 
 IMAGE = {"build": "apps/http_service"}
 
@@ -363,6 +364,13 @@ def wait_until(condition: Callable[[], bool], complaint: str, seconds: float = 1
 def networks(loopback: IPv4Network) -> Iterator[IPv4Network]:
     """A network for each lab; of those that live at once no two have the same."""
     return cycle(loopback.subnets(new_prefix=24))
+
+
+@pytest.fixture(scope="module")
+def authorizer() -> Iterator[Authorizer]:
+    server = Authorizer()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module")

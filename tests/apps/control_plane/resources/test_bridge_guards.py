@@ -47,13 +47,6 @@ Ask = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
-def authorizer() -> Iterator[Authorizer]:
-    server = Authorizer()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def descriptors() -> dict[str, bytes]:
     compiled = compile_proto(Path(__file__).parent, "shelf.proto")
     return {name: compiled.replace(PACKAGES["shelf"].encode(), package.encode()) for name, package in PACKAGES.items()}

@@ -21,13 +21,6 @@ PREFLIGHT = {"access-control-request-method": "PUT", "access-control-request-hea
 
 
 @pytest.fixture(scope="module")
-def authorizer() -> Iterator[Authorizer]:
-    server = Authorizer()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def lab(spec_of: Any, lab_of: Any, authorizer: Authorizer) -> Any:
     cors = {"origins": ["http://*.envoyproxy.io", "https://app.example.com"], "methods": ["GET", "PUT"], "headers": ["x-token"]}
     routes = [
